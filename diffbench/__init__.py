@@ -1,0 +1,3 @@
+"""diffbench: evaluation and benchmarking of diffusion samplers."""
+
+__version__ = "0.1.0"

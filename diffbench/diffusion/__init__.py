@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: schedules, grids, predictions, denoisers, noise. No files, no I/O."""

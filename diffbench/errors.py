@@ -1,0 +1,98 @@
+"""Every exception that diffbench raises; each class knows the exit code of the command it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class DiffbenchError(Exception):
+    """Root of all errors raised on purpose; its text is one clear line for the user."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class UsageError(DiffbenchError):
+    """The command line, or an argument of the Python API, asks for something impossible."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class SuiteProblem:
+    """One problem of a suite file; ``line`` and ``column`` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class SuiteError(DiffbenchError):
+    """A suite can't be used; holds all its problems, each as ``file:line:col: message``."""
+
+    exit_code = 2
+
+    def __init__(self, path: str, problems: list[SuiteProblem]) -> None:
+        self.path = path
+        self.problems = sorted(problems)
+        super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
+
+
+class CardError(DiffbenchError):
+    """A model card is missing, malformed, or says something its checkpoint contradicts."""
+
+    exit_code = 2
+
+
+class WeightsError(DiffbenchError):
+    """A weight file is missing, or its sha256 is not the one that its card or manifest states."""
+
+    exit_code = 2
+
+
+class ReferenceDataError(DiffbenchError):
+    """Statistics of the real data are missing, corrupt, or do not fit the images or the extractor."""
+
+    exit_code = 2
+
+
+class ScheduleError(DiffbenchError):
+    """A noise schedule or time grid was asked for values outside its domain."""
+
+    exit_code = 2
+
+
+class ScoringError(DiffbenchError):
+    """Features or images that no score can be computed from (not finite, wrong shape, too few)."""
+
+    exit_code = 4
+
+
+class CellFailed(DiffbenchError):
+    """A cell could not be sampled or scored; the others go on."""
+
+    exit_code = 4
+
+
+class StoreError(DiffbenchError):
+    """A run folder can't be read or written."""
+
+    exit_code = 4
+
+
+class StaleRunError(DiffbenchError):
+    """The run folder holds samples of other code, weights or settings than those at hand."""
+
+    exit_code = 2
+
+
+class IncompleteRun(DiffbenchError):
+    """Not every cell has all its samples yet."""
+
+    exit_code = 3
+
+
+class Interrupted(DiffbenchError):
+    """The user stopped the run; repeating the command resumes it."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""A checkpoint to a denoiser and a codec."""

@@ -1,0 +1,1 @@
+"""A run folder to tables, figures and pages; needs no torch."""

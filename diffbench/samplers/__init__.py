@@ -1,0 +1,1 @@
+"""One family of updates a file; ``integrate`` has the only loop over the grid."""

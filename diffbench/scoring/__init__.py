@@ -1,0 +1,1 @@
+"""Images to features to scores; knows nothing of diffusion."""

@@ -1,0 +1,1 @@
+"""YAML to a specification to a list of cells."""

