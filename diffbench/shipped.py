@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def _folder(name: str) -> Path:
-    inside_wheel = _PACKAGE / "shipped" / name
+    inside_wheel = _PACKAGE / "data" / name
     return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name
 
 
