@@ -1,0 +1,134 @@
+"""Checkpoints in the diffusers directory format: ``<component>/config.json`` and safetensors beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from diffbench.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
+from diffbench.diffusion.schedule import NoiseSchedule
+from diffbench.errors import CardError, WeightsError
+from diffbench.models.card import Card
+from diffbench.models.codec import Codec, LatentCodec, PixelCodec
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint ready to sample: its denoiser on x_hat, the schedule behind it, and the way to images.
+
+    ``network(x, t)`` is the bare network, for timing it apart from everything around it.
+    """
+
+    card: Card
+    denoiser: Denoiser
+    schedule: NoiseSchedule
+    codec: Codec
+    network: Callable[[Tensor, Tensor], Tensor]
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_model(card: Card, device: torch.device, dtype: str = "float32", channels_last: bool = False) -> Model:
+    """Load the networks that a card names; every file's sha256 is checked before it is parsed.
+
+    Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint.
+    """
+    precision = DTYPES[dtype]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    unet = _component(card, card.network.path, card.network.class_name).to(device, precision)
+    unet = unet.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        output: Tensor = unet(x.contiguous(memory_format=layout), t, return_dict=False)[0]
+        return output
+
+    schedule = card.schedule_object()
+    denoiser: Denoiser = NetworkDenoiser(network, schedule, card.prediction, time_scale=card.time_scale, dtype=precision)
+    if card.clip is not None:
+        denoiser = Clipped(denoiser, *card.clip)
+    return Model(card, denoiser, schedule, _codec(card, device, precision, layout), network, device, precision)
+
+
+def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> Codec:
+    if card.codec is None:
+        return PixelCodec(*card.data.range)
+    vae = _component(card, card.codec.path, card.codec.class_name).to(device, dtype)
+    vae = vae.to(memory_format=layout)  # type: ignore[call-overload]
+
+    def decoder(latents: Tensor) -> Tensor:
+        images: Tensor = vae.decode(latents.to(dtype).contiguous(memory_format=layout), return_dict=False)[0]
+        return images
+
+    return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop)
+
+
+def _component(card: Card, path: str, class_name: str) -> nn.Module:
+    """One network of the checkpoint, in eval mode, float32, with strictly matching parameters."""
+    config = _config(card.directory / path / "config.json")
+    if config.get("_class_name") != class_name:
+        raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {config['_class_name']}")
+    tensors = _tensors(card, f"{path}/{_WEIGHTS}")
+    network = _architecture(class_name).from_config(config)
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise WeightsError(f"{card.directory / path}: weights do not fit the config: {first}") from None
+    return network.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def _architecture(class_name: str) -> Any:
+    """The diffusers class, imported from its own module: the package's top level takes seconds to import."""
+    if class_name == "UNet2DModel":
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+        return UNet2DModel
+    if class_name == "AutoencoderKL":
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        return AutoencoderKL
+    if class_name == "VQModel":
+        from diffusers.models.autoencoders.vq_model import VQModel
+
+        return VQModel
+    raise CardError(f"network class {class_name!r} is not supported; supported: UNet2DModel, AutoencoderKL, VQModel")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path}: not a JSON object")
+    return config
+
+
+def _tensors(card: Card, file: str) -> dict[str, Tensor]:
+    path = card.directory / file
+    stated = card.sha256.get(file)
+    if stated is None:
+        raise CardError(f"{card.directory}: the card states no sha256 for {file}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from None
+    if (actual := hashlib.sha256(data).hexdigest()) != stated:
+        raise WeightsError(f"{path}: sha256 is {actual[:12]}…, the card says {stated[:12]}…")
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from None

@@ -1,0 +1,87 @@
+"""The only loop over a time grid; every sampler is a ``plan``, an ``init`` and a ``step``.
+
+All samplers work on x_hat = x_t / s(t) = x0 + sigma n, so that one update serves every model family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from diffbench.diffusion.denoiser import Denoiser
+from diffbench.diffusion.grid import TimeGrid
+from diffbench.diffusion.schedule import NoiseSchedule
+
+Denoise = Callable[[Tensor, float], Tensor]
+"""(x_hat (B,C,H,W), sigma) -> denoised estimate of x0 (B,C,H,W)."""
+
+
+class Noise(Protocol):
+    """Where standard normals come from; see :class:`diffbench.diffusion.noise.NoiseSource`."""
+
+    def normal(self, purpose: str, step: int, sigma_from: float = 0.0, sigma_to: float = 0.0) -> Tensor:
+        """Standard normals (B,C,H,W) for one purpose at one step."""
+        ...
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a sampler stands: x_hat (B,C,H,W), and earlier denoised estimates, the newest first."""
+
+    x: Tensor
+    history: tuple[Tensor, ...] = ()
+
+
+class Sampler(Protocol):
+    """A numerical method for the reverse process; it owns no loop and keeps no state of its own."""
+
+    def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> Any:
+        """All coefficients of the method on this grid, worked out in float64."""
+        ...
+
+    def init(self, x: Tensor) -> State:
+        """The state before the first step."""
+        ...
+
+    def step(self, state: State, i: int, plan: Any, denoise: Denoise, noise: Noise) -> State:
+        """Go from ``grid.sigma[i]`` to ``grid.sigma[i + 1]``."""
+        ...
+
+
+def start(grid: TimeGrid, schedule: NoiseSchedule, noise: Noise) -> Tensor:
+    """x_hat (B,C,H,W) at the first grid point, from the same standard normals for every sampler.
+
+    A process with a shrinking signal (VP, sub-VP, DDPM, flow) starts from its prior x_t = n, hence x_hat = n / s(t0);
+    a variance-exploding one starts from sigma(t0) n.
+    """
+    scale = float(grid.scale[0])
+    return noise.normal("start", 0) * (float(grid.sigma[0]) if scale == 1.0 else 1.0 / scale)
+
+
+def integrate(
+    sampler: Sampler,
+    denoiser: Denoiser,
+    grid: TimeGrid,
+    schedule: NoiseSchedule,
+    noise: Noise,
+    observe: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Run a sampler over a grid; returns x_hat (B,C,H,W) at the landing point (x0 when ``grid.final`` is denoise).
+
+    ``observe(i, x_hat)`` is called with the state after each step i.
+    """
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        return denoiser(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
+
+    plan = sampler.plan(grid, schedule)
+    state = sampler.init(start(grid, schedule, noise))
+    for i in range(grid.steps):
+        state = sampler.step(state, i, plan, denoise, noise)
+        if observe is not None:
+            observe(i, state.x)
+    return state.x
