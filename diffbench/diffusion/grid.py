@@ -1,0 +1,191 @@
+"""Time grids: which noise levels a sampler visits; float64 numpy, importable without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from diffbench.catalog import GRIDS
+from diffbench.diffusion.continuous import VE
+from diffbench.diffusion.schedule_base import SIGMA_SLACK, FloatArray, NoiseSchedule, require
+from diffbench.errors import ScheduleError
+
+Final = Literal["denoise", "sigma_min"]
+
+
+@dataclass(frozen=True, eq=False)
+class TimeGrid:
+    """Times ``t``, noise levels ``sigma`` and signal coefficients ``scale``, each (N+1,) float64 and read-only.
+
+    The denoiser is evaluated at the first N; the last is the landing point: sigma 0 and scale 1 with ``final`` =
+    ``denoise`` (t is then -1 on a discrete schedule and nominally 0 otherwise), a positive sigma with ``sigma_min``.
+    ScheduleError unless sigma decreases strictly, ends where ``final`` says and has at least two points.
+    """
+
+    t: FloatArray
+    sigma: FloatArray
+    scale: FloatArray
+    kind: str
+    final: Final
+
+    def __post_init__(self) -> None:
+        shape = self.sigma.shape
+        require(len(shape) == 1 and shape[0] >= 2, f"grid {self.kind}: needs at least 1 step")
+        require(self.t.shape == shape == self.scale.shape, f"grid {self.kind}: t, sigma and scale differ in length")
+        require(bool(np.all(np.isfinite(self.sigma))), f"grid {self.kind}: sigma must be finite")
+        for i in np.flatnonzero(np.diff(self.sigma) >= 0):
+            raise ScheduleError(
+                f"grid {self.kind}: sigma must decrease strictly, but points {i} and {i + 1} of {shape[0]} are "
+                f"{self.sigma[i]:.6g} (t = {self.t[i]:.6g}) and {self.sigma[i + 1]:.6g} (t = {self.t[i + 1]:.6g}); "
+                "use fewer steps"
+            )
+        last = float(self.sigma[-1])
+        require(
+            last == 0 if self.final == "denoise" else last > 0, f"grid {self.kind}: {self.final} can't end at {last}"
+        )
+        for array in (self.t, self.sigma, self.scale):
+            array.setflags(write=False)
+
+    @property
+    def steps(self) -> int:
+        """N, the number of steps."""
+        return len(self.sigma) - 1
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """The realised points, exactly: ``{"t": [...], "sigma": [...]}``; scale follows from the schedule."""
+        return {"t": self.t.tolist(), "sigma": self.sigma.tolist()}
+
+
+def default_grid(schedule: NoiseSchedule) -> str:
+    """Name of the grid that a model of this schedule is compared on: karras for VE, trailing for all others."""
+    return "karras" if isinstance(schedule, VE) else "trailing"
+
+
+def time_grid(
+    schedule: NoiseSchedule, steps: int, kind: str = "trailing", final: Final = "denoise", **options: Any
+) -> TimeGrid:
+    """Build the grid of ``steps`` = N >= 1 steps.
+
+    ``final`` = ``denoise`` places N points and lands on sigma 0; ``sigma_min`` places N + 1 and lands on the last.
+    With n points placed, i = 0..n-1, T the discrete schedule's length and [t_end, t_start] the continuous one's range:
+
+    - ``trailing``: round(T - i T/n) - 1 (Lin et al. 2024, Table 2); continuous: t_start (1 - i/n), at least t_end;
+    - ``leading``: (n - 1 - i) floor(T/n) (Song, Meng & Ermon 2021, appendix D.2, "linear"); discrete only;
+    - ``linspace``: round((T - 1)(1 - i/(n-1))); continuous: evenly from t_start to t_end;
+    - ``quadratic``: floor(((1 - i/(n-1)) sqrt(0.8 T))^2) (same appendix); continuous: sqrt(t) evenly from
+      sqrt(t_start) to sqrt(t_end);
+    - ``karras``: sigma^(1/rho) evenly from sigma_max to sigma_min (Karras et al. 2022, Eq. 5);
+    - ``log-snr``: log sigma evenly from sigma_max to sigma_min (Lu et al. 2022, DPM-Solver, section 3.3);
+    - ``explicit``: the n given sigmas.
+
+    A single point (n = 1) is always t_start (``sigma_max`` where that is an option). The options are those of
+    ``catalog.GRIDS``; sigmas must lie within the schedule's [sigma_min, sigma_max]. ScheduleError for anything else,
+    for more points than a discrete spacing has, and for points that coincide.
+    """
+    require(isinstance(steps, int) and steps >= 1, f"grid {kind}: needs at least 1 step, got {steps!r}")
+    require(final in ("denoise", "sigma_min"), f"grid {kind}: final must be denoise or sigma_min, got {final!r}")
+    checked = _checked_options(kind, options)
+    points = steps if final == "denoise" else steps + 1
+    if kind in _IN_SIGMA:
+        sigma = _within(schedule, kind, _IN_SIGMA[kind](schedule, points, checked))
+        t, scale = schedule.t_of(sigma), schedule.scale_of(sigma)
+    else:
+        require(
+            not schedule.discrete or points <= schedule.t_start + 1,
+            f"grid {kind}: {points} points do not fit into {schedule.t_start + 1:.0f} indices",
+        )
+        t = _IN_TIME[kind](schedule, points) if points > 1 else np.array([schedule.t_start])
+        sigma, scale = schedule.sigma(t), schedule.scale(t)
+    if final == "denoise":
+        landing = -1.0 if schedule.discrete else 0.0
+        t, sigma, scale = np.append(t, landing), np.append(sigma, 0.0), np.append(scale, 1.0)
+    return TimeGrid(t, sigma, scale, kind, final)
+
+
+def _checked_options(kind: str, options: dict[str, Any]) -> Any:
+    if kind not in GRIDS:
+        raise ScheduleError(f"unknown grid {kind!r}: use one of {', '.join(GRIDS)}")
+    try:
+        return GRIDS[kind](**options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise ScheduleError(f"grid {kind}: {where}: {problem['msg']}") from None
+
+
+def _within(schedule: NoiseSchedule, kind: str, sigma: FloatArray) -> FloatArray:
+    low, high = schedule.sigma_min, schedule.sigma_max
+    for level in sigma[(sigma < low * (1 - SIGMA_SLACK)) | (sigma > high * (1 + SIGMA_SLACK))]:
+        raise ScheduleError(f"grid {kind}: sigma {level:.6g} lies outside the model's range [{low:.6g}, {high:.6g}]")
+    return sigma
+
+
+def _trailing(schedule: NoiseSchedule, n: int) -> FloatArray:
+    if schedule.discrete:
+        length = schedule.t_start + 1
+        return np.round(length - np.arange(n) * (length / n)) - 1
+    return np.maximum(schedule.t_start * (1 - np.arange(n) / n), schedule.t_end)
+
+
+def _leading(schedule: NoiseSchedule, n: int) -> FloatArray:
+    require(schedule.discrete, "grid leading: is defined on discrete schedules only")
+    return np.arange(n, dtype=np.float64)[::-1] * ((schedule.t_start + 1) // n)
+
+
+def _linspace(schedule: NoiseSchedule, n: int) -> FloatArray:
+    if schedule.discrete:
+        return np.round(np.linspace(0.0, schedule.t_start, n))[::-1].copy()
+    return np.linspace(schedule.t_start, schedule.t_end, n)
+
+
+def _quadratic(schedule: NoiseSchedule, n: int) -> FloatArray:
+    if schedule.discrete:
+        return np.floor(np.linspace(0.0, np.sqrt(0.8 * (schedule.t_start + 1)), n) ** 2)[::-1].copy()
+    roots = np.linspace(np.sqrt(schedule.t_start), np.sqrt(schedule.t_end), n)
+    return np.clip(roots**2, schedule.t_end, schedule.t_start)
+
+
+def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
+    high = schedule.sigma_max if options.sigma_max is None else options.sigma_max
+    low = schedule.sigma_min if options.sigma_min is None else options.sigma_min
+    return high, low
+
+
+def _karras(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    high, low = _ends(schedule, options)
+    roots = np.linspace(high ** (1 / options.rho), low ** (1 / options.rho), n)
+    return _exact_ends(roots**options.rho, high, low)
+
+
+def _log_snr(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    high, low = _ends(schedule, options)
+    return _exact_ends(np.exp(np.linspace(np.log(high), np.log(low), n)), high, low)
+
+
+def _exact_ends(sigma: FloatArray, high: float, low: float) -> FloatArray:
+    sigma[-1] = low
+    sigma[0] = high
+    return sigma
+
+
+def _explicit(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    given = options.sigmas
+    require(len(given) == n, f"grid explicit: {n} sigmas are needed for these steps, got {len(given)}")
+    return np.array(given, dtype=np.float64)
+
+
+_IN_TIME: dict[str, Callable[[NoiseSchedule, int], FloatArray]] = {
+    "trailing": _trailing,
+    "leading": _leading,
+    "linspace": _linspace,
+    "quadratic": _quadratic,
+}
+_IN_SIGMA: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
+    "karras": _karras,
+    "log-snr": _log_snr,
+    "explicit": _explicit,
+}
