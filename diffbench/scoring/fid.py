@@ -49,13 +49,10 @@ def fid(features: NDArray[Any], reference: Reference) -> Score:
         return score_without_error(None, n, too_few(n))
     moments = Moments.of(wide)
     centred = wide - moments.mean
-    value, transport = _value_and_transport(centred, moments, reference)
-    distinct = len(np.unique(wide, axis=0))
-    if distinct == 1:
-        return score_without_error(value, n, "all samples have the same features: no spread to take an error from")
-    if distinct <= d:
-        what = "n" if distinct == n else f"{distinct} distinct samples"
-        return score_without_error(value, n, f"rank-deficient: {what} <= d")
+    value, transport, full_rank = _value_and_transport(centred, moments, reference)
+    doubt = None if full_rank else _doubt(wide)
+    if doubt is not None:
+        return score_without_error(value, n, doubt)
     slope = 2 * centred @ (moments.mean - reference.mean)
     curve = (np.einsum("nd,nd->n", centred, centred) - transport) * (n / (n - 1))
     influence = slope + curve
@@ -74,7 +71,7 @@ def fid_value(features: NDArray[Any], reference: Reference) -> float:
     if len(wide) < 2:
         raise ScoringError(too_few(len(wide)))
     moments = Moments.of(wide)
-    value, _ = _value_and_transport(wide - moments.mean, moments, reference, with_transport=False)
+    value, _, _ = _value_and_transport(wide - moments.mean, moments, reference, with_transport=False)
     return value
 
 
@@ -85,10 +82,24 @@ def require_dimension(d: int, reference: Reference) -> None:
         raise ReferenceDataError(f"features have {d} dimensions, those of reference {reference.name!r} have {known}")
 
 
+def _doubt(features: Array) -> str | None:
+    """Why the delta method does not hold for these features (n, d) of singular covariance; None if it does.
+
+    It does where all samples, seen and unseen, share a subspace (features that never vary), with more samples than d.
+    """
+    n, d = features.shape
+    distinct = n if n <= d else len(np.unique(features, axis=0))
+    if (features == features[0]).all():
+        return "all samples have the same features: no spread to take an error from"
+    if distinct <= d:
+        return "rank-deficient: n <= d" if distinct == n else f"rank-deficient: {distinct} distinct samples <= d"
+    return None
+
+
 def _value_and_transport(
     centred: Array, moments: Moments, reference: Reference, with_transport: bool = True
-) -> tuple[float, Array]:
-    """Return FID and x_i^T T x_i (n,) for the centred features x (empty if not asked for)."""
+) -> tuple[float, Array, bool]:
+    """Return FID, x_i^T T x_i (n,) for the centred features x (empty if not asked for), and if R S R has full rank."""
     n, d = centred.shape
     shift = moments.mean - reference.mean
     total = float(np.trace(moments.cov) + np.trace(reference.cov))
@@ -96,7 +107,8 @@ def _value_and_transport(
     transport = np.empty(0)
     product = root @ moments.cov @ root
     eigenvalues, vectors = _eigen((product + product.T) / 2, with_transport) if n > d else (np.empty(0), None)
-    if _accurate(eigenvalues, total):
+    full_rank = _accurate(eigenvalues, total)
+    if full_rank:
         overlap = float(np.sqrt(eigenvalues).sum())
         if vectors is not None:
             mapped = centred @ (root @ vectors)
@@ -109,18 +121,20 @@ def _value_and_transport(
         else:
             singular = np.linalg.svd(mapped, compute_uv=False)
         overlap = float(singular.sum()) / np.sqrt(n - 1)
-    return float(shift @ shift + total - 2 * overlap), transport
+    return float(shift @ shift + total - 2 * overlap), transport, full_rank
 
 
 def _eigen(product: Array, with_vectors: bool) -> tuple[Array, Array | None]:
-    if not with_vectors:
-        return np.linalg.eigvalsh(product), None
-    eigenvalues, vectors = np.linalg.eigh(product)
-    return eigenvalues, vectors
+    eigenvalues: Array
+    if with_vectors:
+        eigenvalues, vectors = np.linalg.eigh(product)
+        return eigenvalues, vectors
+    eigenvalues = np.linalg.eigvalsh(product)
+    return eigenvalues, None
 
 
 def _accurate(eigenvalues: Array, total: float) -> bool:
-    """Whether the sum of square roots is good to the tolerance: each eigenvalue is off by up to eps times the largest."""
+    """Whether the sum of square roots is good enough: each eigenvalue may be off by eps times the largest."""
     if eigenvalues.size == 0 or eigenvalues[0] <= 0:
         return False
     error = np.finfo(np.float64).eps * eigenvalues[-1] * float((1 / np.sqrt(eigenvalues)).sum()) / 2

@@ -73,4 +73,5 @@ def kernel_sums(x: Array, y: Array, block: int = BLOCK) -> Array:
 
 
 def _diagonal(x: Array) -> Array:
-    return (np.einsum("nd,nd->n", x, x) / x.shape[1] + 1) ** 3
+    kernel: Array = (np.einsum("nd,nd->n", x, x) / x.shape[1] + 1) ** 3
+    return kernel
