@@ -1,3 +1,33 @@
-"""diffbench: evaluation and benchmarking of diffusion samplers."""
+"""diffbench: evaluation and benchmarking of diffusion samplers.
+
+``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffbench.api import Results, read, run
+    from diffbench.catalog import SamplerEntry
+    from diffbench.errors import DiffbenchError
 
 __version__ = "0.1.0"
+
+__all__ = ["DiffbenchError", "Results", "SamplerEntry", "__version__", "read", "run"]
+
+_HOMES = {
+    "run": "diffbench.api",
+    "read": "diffbench.api",
+    "Results": "diffbench.api",
+    "SamplerEntry": "diffbench.catalog",
+    "DiffbenchError": "diffbench.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names on first use: the command line must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'diffbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

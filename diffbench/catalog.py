@@ -6,12 +6,17 @@ and one file in ``diffbench/scoring``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from diffbench.errors import UsageError
 
 Final = Literal["denoise", "sigma_min"]
 
@@ -147,7 +152,55 @@ _SAMPLERS = (
     ),
 )
 
-SAMPLERS: Mapping[str, SamplerEntry] = {entry.name: entry for entry in _SAMPLERS}
+
+class Samplers(Mapping[str, SamplerEntry]):
+    """The samplers by name: the built-in ones, those of installed packages, and those lent by :meth:`using`.
+
+    A package adds its own by the entry-point group ``diffbench.samplers``: each entry point names a ``SamplerEntry``.
+    Built-in names can't be taken over.
+    """
+
+    def __init__(self, entries: tuple[SamplerEntry, ...]) -> None:
+        self._built_in = {entry.name: entry for entry in entries}
+        self._lent: dict[str, SamplerEntry] = {}
+
+    @cached_property
+    def _installed(self) -> dict[str, SamplerEntry]:
+        found = (point.load() for point in entry_points(group="diffbench.samplers"))
+        return {entry.name: entry for entry in found if entry.name not in self._built_in}
+
+    @property
+    def _all(self) -> dict[str, SamplerEntry]:
+        return {**self._built_in, **self._installed, **self._lent}
+
+    def __getitem__(self, name: str) -> SamplerEntry:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def built_in(self, name: str) -> bool:
+        """Whether a sampler comes with diffbench."""
+        return name in self._built_in
+
+    @contextmanager
+    def using(self, entries: Iterable[SamplerEntry]) -> Iterator[None]:
+        """Lend entries for the time of a ``with`` block. Raises UsageError for a name that exists."""
+        mine = {entry.name: entry for entry in entries}
+        if taken := mine.keys() & self._all.keys():
+            raise UsageError(f"there is a sampler named {min(taken)!r} already")
+        self._lent.update(mine)
+        try:
+            yield
+        finally:
+            for name in mine:
+                del self._lent[name]
+
+
+SAMPLERS = Samplers(_SAMPLERS)
 
 
 class ISOptions(Options):
@@ -159,29 +212,37 @@ class ISOptions(Options):
 
 @dataclass(frozen=True)
 class MetricEntry:
-    """What is known of a metric before it is imported. ``better`` says which direction is good."""
+    """What is known of a metric before it is imported.
+
+    ``better`` says which direction is good, ``uses`` what the metric is computed from: ``features`` (against the
+    reference's) or ``logits`` (alone).
+    """
 
     name: str
     target: str
     title: str
     unit: str | None
     better: Literal["lower", "higher"]
+    uses: Literal["features", "logits"]
     source: str
     options: type[Options] = NoOptions
 
 
 _METRICS = (
-    MetricEntry("fid", "diffbench.scoring.fid:fid", "FID", None, "lower", "Heusel et al. 2017, Eq. 6"),
+    MetricEntry("fid", "diffbench.scoring.fid:fid", "FID", None, "lower", "features", "Heusel et al. 2017, Eq. 6"),
     MetricEntry(
         "is",
         "diffbench.scoring.inception_score:inception_score",
         "IS",
         None,
         "higher",
+        "logits",
         "Salimans et al. 2016, section 4",
         ISOptions,
     ),
-    MetricEntry("kid", "diffbench.scoring.kid:kid", "KID", None, "lower", "Binkowski et al. 2018, section 4"),
+    MetricEntry(
+        "kid", "diffbench.scoring.kid:kid", "KID", None, "lower", "features", "Binkowski et al. 2018, section 4"
+    ),
 )
 
 METRICS: Mapping[str, MetricEntry] = {entry.name: entry for entry in _METRICS}

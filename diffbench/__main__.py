@@ -1,0 +1,5 @@
+"""``python -m diffbench``."""
+
+from diffbench.cli import main
+
+main()

@@ -1,0 +1,53 @@
+"""Which device a run uses."""
+
+from __future__ import annotations
+
+import torch
+
+from diffbench.errors import UsageError
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` (the first GPU, else the CPU), ``cpu``, ``cuda`` or ``cuda:i``. Raises UsageError if it isn't there."""
+    if name == "auto":
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:<index>") from None
+    if device.type == "cuda":
+        present = torch.cuda.device_count()
+        index = device.index or 0
+        if index >= present:
+            raise UsageError(f"device {name!r}: {'no CUDA device is' if not present else f'only {present} are'} present")
+        return torch.device("cuda", index)
+    if device.type != "cpu":
+        raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:<index>")
+    return torch.device("cpu")
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Highest memory in MB (10^6 bytes) since :func:`reset_peak_memory`: of the GPU, or of this process on a CPU.
+
+    None where the operating system does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            peak = next(line for line in status if line.startswith("VmHWM"))
+        return int(peak.split()[1]) * 1024 / 1e6
+    except (OSError, StopIteration):
+        return None
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new measurement of the peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
+            control.write("5")
+    except OSError:
+        pass

@@ -1,0 +1,109 @@
+"""One shard: noise to samples to features, batch by batch, on one device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffbench.catalog import SAMPLERS, load
+from diffbench.diffusion.denoiser import Counted
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.errors import CellFailed
+from diffbench.models.diffusers_pipeline import Model
+from diffbench.run.store import Arrays, ShardRange
+from diffbench.samplers.integrate import Sampler, integrate
+from diffbench.scoring.extractor import Extractor
+from diffbench.scoring.images import quantise
+from diffbench.suite.plan import Cell
+
+
+@dataclass(frozen=True)
+class ShardSamples:
+    """What one shard yields: arrays for the store, and what it cost."""
+
+    arrays: Arrays
+    nfe: float
+    network_evals: float
+    seconds: float
+
+
+def make_sampler(cell: Cell) -> Sampler:
+    """The cell's sampler with its options."""
+    sampler: Sampler = load(SAMPLERS[cell.method].target)(**cell.method_options)
+    return sampler
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device, so that a clock read afterwards covers the work before it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.inference_mode()
+def sample_images(model: Model, cell: Cell, sampler: Sampler, indices: range) -> tuple[Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, and the counter of their denoiser evaluations."""
+    assert cell.grid is not None
+    denoiser = Counted(model.denoiser)
+    noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
+    x0 = integrate(sampler, denoiser, cell.grid, model.schedule, noise)
+    _refuse_not_finite(x0, indices)
+    return quantise(model.codec.decode(x0)), denoiser
+
+
+def run_shard(
+    model: Model,
+    cell: Cell,
+    shard: ShardRange,
+    extractor: Extractor,
+    keep: int,
+    advance: Callable[[int], None] = lambda evaluations: None,
+) -> ShardSamples:
+    """Sample a shard in batches of ``cell.batch_size`` and extract features in the same pass.
+
+    Args:
+        model: on its device.
+        cell: planned, with a grid.
+        shard: sample indices first <= i < last.
+        extractor: on the same device.
+        keep: images of sample indices below this are stored.
+        advance: told the evaluations spent (samples x NFE) after each batch.
+
+    Raises:
+        CellFailed: samples that are not finite, or a counted NFE other than the planned one.
+    """
+    sampler = make_sampler(cell)
+    features, logits, kept = [], [], []
+    evaluated, seconds = 0, 0.0
+    for first in range(shard.first, shard.last, cell.batch_size):
+        indices = range(first, min(first + cell.batch_size, shard.last))
+        synchronise(model.device)
+        begin = time.perf_counter()
+        images, counter = sample_images(model, cell, sampler, indices)
+        synchronise(model.device)
+        seconds += time.perf_counter() - begin
+        evaluated += counter.samples_evaluated
+        extracted = extractor(images)
+        features.append(extracted.features.cpu().numpy())
+        logits.append(extracted.logits.cpu().numpy())
+        if first < keep:
+            kept.append(images[: keep - first].cpu().numpy())
+        advance(counter.samples_evaluated)
+    nfe = evaluated / (shard.last - shard.first)
+    if nfe != cell.nfe:
+        raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
+    arrays: Arrays = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+    if kept:
+        arrays["images"] = np.concatenate(kept)
+    return ShardSamples(arrays, nfe, nfe, seconds)
+
+
+def _refuse_not_finite(x0: Tensor, indices: range) -> None:
+    finite = torch.isfinite(x0).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        bad = [index for index, good in zip(indices, finite.tolist(), strict=True) if not good]
+        raise CellFailed(f"sample {bad[0]} is not finite ({len(bad)} of {len(indices)} in its batch)")

@@ -1,0 +1,56 @@
+"""What a run holds in memory: models, extractors and references, each loaded once and only when needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from diffbench.errors import CardError
+from diffbench.models.diffusers_pipeline import Model, load_model
+from diffbench.scoring.extractor import Extractor, load_extractor
+from diffbench.scoring.reference import Reference, load_reference
+from diffbench.suite.plan import Cell
+
+
+@dataclass
+class Loaded:
+    """Models, extractors and references of a suite's cells on one device."""
+
+    device: torch.device
+    _models: dict[tuple[str, str, bool], Model] = field(default_factory=dict)
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _references: dict[str, Reference] = field(default_factory=dict)
+
+    def model(self, cell: Cell) -> Model:
+        """The cell's model."""
+        key = (str(cell.card.directory), cell.dtype, cell.channels_last)
+        if key not in self._models:
+            self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
+        return self._models[key]
+
+    def extractor(self, cell: Cell) -> Extractor:
+        """The extractor that the cell's card names."""
+        name = cell.card.extractor
+        if name not in self._extractors:
+            self._extractors[name] = load_extractor(name, self.device)
+        return self._extractors[name]
+
+    def reference(self, cell: Cell) -> Reference:
+        """The features of the real data that the cell's card names."""
+        name = cell.card.reference
+        if name not in self._references:
+            self._references[name] = load_reference(name)
+        return self._references[name]
+
+    def check(self, cell: Cell) -> None:
+        """Refuse a model whose images its extractor or reference can't take. Raises CardError."""
+        extractor, reference = self.extractor(cell), self.reference(cell)
+        image, taken = tuple(cell.card.image_shape), tuple(extractor.image_shape)
+        if image != taken:
+            raise CardError(f"{cell.card.directory}: images are {image}, the extractor {extractor.name} takes {taken}")
+        if reference.extractor != extractor.name:
+            raise CardError(
+                f"{cell.card.directory}: reference {reference.name} was made with {reference.extractor}, "
+                f"the card's extractor is {extractor.name}"
+            )
