@@ -1,0 +1,1 @@
+"""YAML documents read strictly: every value has a line and column, every problem a sentence."""

@@ -1,0 +1,123 @@
+"""Base of the pydantic models behind YAML documents; its errors name the value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo
+from pydantic import model_validator as validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from diffbench.document.tree import Path, Problem, Unreadable
+from diffbench.document.words import Says, did_you_mean, expected, keys_of, listed, shown
+
+_EXPLAINED = "explained"
+
+# The first character keeps out ".", "..", and what a command line would take for an option.
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+=-]{0,63}$"),
+    Says("a name of 1 to 64 letters, digits, and . _ - + =, beginning with a letter, a digit or _"),
+]
+
+
+def fault(path: Path, message: str, value: Any = None, at_key: bool = False) -> InitErrorDetails:
+    """One problem of a value, as a pydantic error; ``path`` is relative to the model that finds it."""
+    kind = PydanticCustomError(_EXPLAINED, "{text}", {"text": message, "at_key": at_key})
+    return InitErrorDetails(type=kind, loc=path, input=value)
+
+
+class Spec(BaseModel):
+    """A mapping of a YAML document: strict types, no unknown keys, no coercion; lists are given as tuples.
+
+    ``later`` holds keys that the design foresees and this version refuses.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=False)
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """Bring a short form (a bare name, say) into the full form; anything unexpected is returned as it is."""
+        return value
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Find problems across keys; ``given`` is prepared but not validated, so that all problems show at once."""
+        return ()
+
+    @validator(mode="wrap")
+    @classmethod
+    def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        value = cls.prepare(value, info.context)
+        found = list(cls.check(value, info.context)) if isinstance(value, Mapping) else []
+        result: Self | None = None
+        try:
+            result = handler(value)
+        except ValidationError as error:
+            found = explained(cls, error) + found
+        if result is None or found:
+            raise ValidationError.from_exception_data(cls.__name__, found)
+        return result
+
+
+def explained(model: type[BaseModel], error: ValidationError, what: str = "key") -> list[InitErrorDetails]:
+    """The errors of ``model.model_validate`` in our words."""
+    return [_explained(model, details, what) for details in error.errors(include_url=False)]
+
+
+def _explained(model: type[BaseModel], details: ErrorDetails, what: str) -> InitErrorDetails:
+    kind, path, value = details["type"], details["loc"], details["input"]
+    if kind == _EXPLAINED:
+        context = details["ctx"]
+        return fault(path, context["text"], value, context["at_key"])
+    if kind == "missing" and len(path) == 1:
+        return fault((), f"the {what} {shown(path[0])} is missing; expected {_wanted(model, path)}", value)
+    if kind == "extra_forbidden" and len(path) == 1:
+        return fault(path, unknown_key(model, str(path[0]), what), value, at_key=True)
+    if not path or "[key]" in path:
+        wanted = f"a mapping with keys {listed(keys_of(model))}" if not path else "text as key"
+    else:
+        wanted = _wanted(model, path)
+    return fault(path, f"{shown(value)} is not allowed; expected {wanted}", value)
+
+
+def _wanted(model: type[BaseModel], path: Path) -> str:
+    for name, field in model.model_fields.items():
+        if path[0] == (field.alias or name):
+            return expected(field, path[1:])
+    return "another value"
+
+
+def unknown_key(model: type[BaseModel], key: str, what: str = "key") -> str:
+    """Sentence about a key that ``model`` doesn't have."""
+    if key in getattr(model, "later", ()):
+        return f"the {what} {shown(key)} is not implemented yet"
+    known = keys_of(model)
+    return f"unknown {what} {shown(key)}; known: {listed(known)}{did_you_mean(key, known)}"
+
+
+def validate_options(model: type[BaseModel], options: Mapping[str, Any]) -> list[InitErrorDetails]:
+    """Problems of the options of a sampler, metric or grid, against its option model in the catalog."""
+    try:
+        model.model_validate(options, strict=True)
+    except ValidationError as error:
+        return explained(model, error, what="option")
+    return []
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """What a ``Spec``'s ValidationError says, leaving out values that were reported as unreadable."""
+    return [
+        Problem(details["loc"], details["ctx"]["text"], at_key=details["ctx"]["at_key"])
+        for details in error.errors(include_url=False)
+        if not isinstance(details["input"], Unreadable)
+    ]
+
+
+def tuples(value: Any) -> Any:
+    """Lists, at any depth, as tuples: what a ``Spec`` takes."""
+    if isinstance(value, dict):
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,157 @@
+"""How problems are put into words: a value as the user wrote it, what was expected, what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Says:
+    """Put into ``Annotated``: what a value of this type must be, in words."""
+
+    text: str
+
+
+def shown(value: object) -> str:
+    """``value`` as YAML on one line, shortened, with everything unprintable escaped."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(item) for item in value[:20]) + ("]" if len(value) <= 20 else ", …]")
+    elif value is None or isinstance(value, bool | str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif isinstance(value, int) and abs(value) >= 10**LONGEST_SHOWN:
+        text = "a huge number"
+    elif isinstance(value, int | float):
+        text = repr(value)
+    else:
+        text = f"an object of type {type(value).__name__}"
+    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def key_path(path: Iterable[str | int]) -> str:
+    """``("samplers", 0, "eta")`` as ``samplers[0].eta``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else ("." if text else "") + shown(part)[1:-1]
+    return text
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in one line, for "known: …"."""
+    return ", ".join(names) or "none"
+
+
+def did_you_mean(wrong: object, known: Iterable[str]) -> str:
+    """``; did you mean "…"?`` with the closest known name, or nothing."""
+    if not isinstance(wrong, str):
+        return ""
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(wrong[:100].casefold(), folded, n=1)
+    return f'; did you mean "{folded[close[0]]}"?' if close else ""
+
+
+def unknown(what: str, wrong: object, known: Iterable[str]) -> str:
+    """``unknown sampler "dim"; known: ddim, …; did you mean "ddim"?``."""
+    names = list(known)
+    return f"unknown {what} {shown(wrong)}; known: {listed(names)}{did_you_mean(wrong, names)}"
+
+
+def expected(field: FieldInfo, inner: tuple[str | int, ...] = ()) -> str:
+    """What the value at ``inner`` below a field must be, from the field's annotation."""
+    annotation: Any = field.annotation
+    metadata: tuple[Any, ...] = tuple(field.metadata)
+    for part in inner:
+        annotation, metadata = _element(annotation, part)
+    return _described(annotation, metadata)
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    if get_origin(annotation) is Annotated:
+        base, *metadata = get_args(annotation)
+        return base, tuple(metadata)
+    return annotation, ()
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (Union, UnionType):
+        members = [arg for arg in get_args(annotation) if arg is not NoneType]
+        return members[0], len(members) < len(get_args(annotation))
+    return annotation, False
+
+
+def _element(annotation: Any, part: str | int) -> tuple[Any, tuple[Any, ...]]:
+    annotation, _ = _unwrapped(_without_none(_unwrapped(annotation)[0])[0])
+    args = get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return _unwrapped(args[0] if args[-1] is Ellipsis else args[min(int(part), len(args) - 1)])
+    return _unwrapped(args[1]) if get_origin(annotation) is dict else (Any, ())
+
+
+def _described(annotation: Any, metadata: tuple[Any, ...]) -> str:
+    annotation, optional = _without_none(annotation)
+    annotation, more = _unwrapped(annotation)
+    metadata = (*metadata, *more)
+    said = [item.text for item in metadata if isinstance(item, Says)]
+    text = said[0] if said else _kind(annotation, metadata)
+    return text + " or null" if optional else text
+
+
+def _kind(annotation: Any, metadata: tuple[Any, ...]) -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(shown(arg) for arg in args)
+    if origin is tuple and args[-1] is Ellipsis:
+        return f"a list of {_sizes(metadata)}elements, each {_described(*_unwrapped(args[0]))}"
+    if origin is tuple:
+        return f"a list of {len(args)} elements, each {_described(*_unwrapped(args[0]))}"
+    if annotation in (int, float):
+        return ("a whole number" if annotation is int else "a number") + _range(metadata)
+    if annotation is bool:
+        return "true or false"
+    if annotation is str:
+        return "text"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"a mapping with keys among {listed(keys_of(annotation))}"
+    return "a mapping" if origin is dict else "another value"
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Keys of a model as they are written in YAML."""
+    return [field.alias or name for name, field in model.model_fields.items() if not field.exclude]
+
+
+def _sizes(metadata: tuple[Any, ...]) -> str:
+    low = next((item.min_length for item in metadata if isinstance(item, MinLen)), 0)
+    high = next((item.max_length for item in metadata if isinstance(item, MaxLen)), None)
+    if high is not None:
+        return f"{low} to {high} "
+    return f"at least {low} " if low else ""
+
+
+def _range(metadata: tuple[Any, ...]) -> str:
+    ge = next((item.ge for item in metadata if isinstance(item, Ge)), None)
+    le = next((item.le for item in metadata if isinstance(item, Le)), None)
+    if ge is not None and le is not None:
+        return f" from {_number(ge)} to {_number(le)}"
+    bounds = [f"at least {_number(ge)}"] if ge is not None else []
+    bounds += [f"at most {_number(le)}"] if le is not None else []
+    bounds += [f"above {_number(item.gt)}" for item in metadata if isinstance(item, Gt)]
+    bounds += [f"below {_number(item.lt)}" for item in metadata if isinstance(item, Lt)]
+    return " " + " and ".join(bounds) if bounds else ""
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,226 @@
+"""The card of a checkpoint: what it predicts, in which time, on what data, and the sha256 of its files.
+
+A card is ``card.yaml`` in the folder of a checkpoint. It is read without torch, so that suites can be checked anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic_core import InitErrorDetails
+
+from diffbench import shipped
+from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
+from diffbench.document.source import located, read_document, spec_of
+from diffbench.document.spec import Name, Spec, fault
+from diffbench.document.tree import Unreadable
+from diffbench.document.words import Says, shown, unknown
+from diffbench.errors import CardError, ScheduleError
+
+FILE = "card.yaml"
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
+        raise ValueError("outside the folder")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside), Says("a path inside the card's folder, with / and without ..")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Says("a sha256: 64 lowercase hexadecimal digits")]
+Version1 = Annotated[int, Field(ge=1, le=1), Says("1, the only version there is")]
+Size = Annotated[int, Field(ge=1, le=65536)]
+Shape = tuple[Size, Size, Size]
+Range = tuple[float, float]
+
+
+def range_fault(key: str, value: Any) -> list[InitErrorDetails]:
+    """The problem of a [low, high] pair, where both are numbers, that does not rise."""
+    numbers = isinstance(value, tuple) and len(value) == 2 and all(type(end) in (int, float) for end in value)
+    if not numbers or value[0] < value[1]:
+        return []
+    return [fault((key,), f"{shown(value)} is not allowed; the first number must be below the second", value)]
+
+
+class TimeInput(Spec):
+    """What the network takes as time: the schedule's index as it is, or continuous time times ``scale``."""
+
+    input: Literal["index", "scaled"]
+    scale: Annotated[float, Field(gt=0.0)] | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """``scale`` belongs to ``scaled`` alone."""
+        if given.get("input") == "scaled" and given.get("scale") is None:
+            yield fault((), 'the key "scale" is missing; input "scaled" needs it', given)
+        if given.get("input") == "index" and given.get("scale") is not None:
+            yield fault(("scale",), 'input "index" has no scale', given["scale"])
+
+
+class DataInfo(Spec):
+    """The images that the model makes: value range, shape (C, H, W), data set."""
+
+    range: Range
+    shape: Shape
+    dataset: Name
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """The range must rise."""
+        return range_fault("range", given.get("range"))
+
+
+class Network(Spec):
+    """Where a network lies in the card's folder, and its class."""
+
+    path: RelativePath
+    class_name: Annotated[str, Field(alias="class", min_length=1, max_length=200)]
+
+
+class Codec(Network):
+    """The autoencoder of a latent model: latents of ``latent_shape`` (C, H, W) are scaled by ``scaling_factor``.
+
+    Decoded images are cropped in the middle to ``crop`` x ``crop`` pixels.
+    """
+
+    scaling_factor: Annotated[float, Field(gt=0.0)]
+    latent_shape: Shape
+    crop: Size | None = None
+
+
+class Card(Spec):
+    """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all."""
+
+    version: Version1
+    name: Name
+    family: Literal["ddpm", "latent", "score-sde"]
+    prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow"]
+    schedule: dict[str, Any]
+    time: TimeInput
+    data: DataInfo
+    clip: Range | None
+    network: Network
+    codec: Codec | None
+    ema: bool
+    reference: Name
+    extractor: Name
+    sha256: Annotated[dict[RelativePath, Sha256], Field(min_length=1), Says("a mapping of files to their sha256")]
+    source: str
+    license: str
+    _directory: Path = PrivateAttr(default=Path())
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Everything that two keys must agree about."""
+        yield from range_fault("clip", given.get("clip"))
+        yield from _codec_faults(given)
+        schedule = given.get("schedule")
+        if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
+            return
+        try:
+            discrete = schedule_from(_lists(schedule)).discrete
+        except ScheduleError as error:
+            yield fault(("schedule",), str(error), schedule)
+            return
+        time = given.get("time")
+        if isinstance(time, dict) and time.get("input") in ("index", "scaled"):
+            wanted = "index" if discrete else "scaled"
+            if time["input"] != wanted:
+                kind = "discrete" if discrete else "continuous"
+                message = f"{shown(time['input'])} is not allowed; a {kind} schedule goes with {shown(wanted)}"
+                yield fault(("time", "input"), message, time["input"])
+
+    @property
+    def directory(self) -> Path:
+        """The folder that the card's paths are relative to."""
+        return self._directory
+
+    @property
+    def time_scale(self) -> float:
+        """What the schedule's t is multiplied with before the network sees it; 1 for an index."""
+        return 1.0 if self.time.scale is None else self.time.scale
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what is sampled: latents or images."""
+        return self.codec.latent_shape if self.codec else self.data.shape
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that come out."""
+        return self.data.shape
+
+    @property
+    def weights_sha256(self) -> str:
+        """One sha256 (hexadecimal) over the names and sha256 of all files."""
+        return hashlib.sha256(json.dumps(self.sha256, sort_keys=True).encode()).hexdigest()
+
+    def schedule_object(self) -> NoiseSchedule:
+        """The noise schedule, in float64."""
+        return schedule_from(_lists(self.schedule))
+
+
+def _codec_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    codec, latent = given.get("codec"), given.get("family") == "latent"
+    if latent and codec is None and "codec" in given:
+        yield fault(("codec",), 'null is not allowed; family "latent" needs a codec', codec)
+    if isinstance(codec, dict) and given.get("family") in ("ddpm", "score-sde"):
+        yield fault(("codec",), f'only family "latent" has a codec, not {shown(given["family"])}', codec)
+    data = given.get("data")
+    shape = data.get("shape") if isinstance(data, dict) else None
+    crop = codec.get("crop") if isinstance(codec, dict) else None
+    if isinstance(shape, tuple) and type(crop) is int and shape[1:] != (crop, crop):
+        yield fault(("codec", "crop"), f"{crop} does not give images of shape {shown(shape)}", crop)
+
+
+def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in schedule.items()}
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with diffbench."""
+    folder = shipped.reference_models()
+    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))) if folder.is_dir() else ()
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether ``name`` says where a card lies, rather than being the name of a shipped model."""
+    return "/" in name or "\\" in name or name.startswith((".", "~")) or name.endswith((".yaml", ".yml"))
+
+
+def load_card(path_or_name: str | Path) -> Card:
+    """Read a card: from a folder with ``card.yaml``, a card file, or the name of a shipped model (which goes first).
+
+    CardError where there is none, or with one line for each of its problems: file, line, column, key, allowed values.
+    """
+    name = str(path_or_name)
+    if not looks_like_path(name) and name in shipped_models():
+        path = shipped.reference_models() / name / FILE
+    else:
+        path = Path(path_or_name)
+        try:
+            path = path / FILE if path.is_dir() else path
+            found = path.exists()
+        except (OSError, ValueError):  # too long, or with NUL
+            found = False
+        if not found:
+            raise CardError(_nothing_at(name, path))
+    document = read_document(path)
+    card, problems = spec_of(Card, document)
+    if card is None:
+        lines = located(problems, document)
+        raise CardError("\n".join(f"{path}:{line}:{column}: {text}" for line, column, text in lines))
+    card._directory = path.parent
+    return card
+
+
+def _nothing_at(name: str, path: Path) -> str:
+    if not looks_like_path(name):
+        return unknown("model", name, shipped_models())
+    return f"{shown(name)}: no {FILE} there" if path.name == FILE else f"{shown(name)}: no such folder or card"
