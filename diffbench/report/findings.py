@@ -1,0 +1,147 @@
+"""What the table says, in words: the best sampler at each budget, and whether the ODE samplers agree.
+
+Two plain rules, stated wherever their results are shown. *Not told apart*: the 95% intervals overlap. *Still moving*:
+a sampler's score changed by more than its interval's half-width between its last two budgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import CellView, lower_is_better, models, title, unique, with_interval
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best cell of a model at one budget, and those whose interval overlaps its own."""
+
+    model: str
+    budget: str
+    cell: CellView
+    ties: tuple[CellView, ...]
+    compared: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether a model's deterministic ODE samplers agree at its largest budget; ``agree`` None: can't be said."""
+
+    model: str
+    agree: bool | None
+    sentences: tuple[str, ...]
+
+
+def overlap(one: CellView, other: CellView, metric: str) -> bool | None:
+    """Whether two cells' intervals overlap; None if one has no interval."""
+    a, b = one[metric], other[metric]
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return None
+    return a.low <= b.high and b.low <= a.high
+
+
+def _measured(cells: Sequence[CellView], metric: str) -> list[CellView]:
+    """Cells with a value, best first."""
+    sign = 1.0 if lower_is_better(cells, metric) else -1.0
+    values = [(sign * value, index) for index, c in enumerate(cells) if (value := c.value(metric)) is not None]
+    return [cells[index] for _, index in sorted(values)]
+
+
+def best_cell(cells: Sequence[CellView], metric: str) -> CellView | None:
+    """The cell with the best value; None if none has one."""
+    return next(iter(_measured(cells, metric)), None)
+
+
+def best_per_budget(cells: Sequence[CellView], metric: str) -> list[Best]:
+    """The best sampler of every model and budget, budgets ascending within a model.
+
+    A cell without an interval can't be told apart from any other, so it counts as a tie.
+    """
+    found = []
+    for model in models(cells):
+        mine = [cell for cell in cells if cell.model == model]
+        budgets = sorted({(c.budget is None, c.budget_kind or "", c.budget or 0, c.budget_label) for c in mine})
+        for *_, label in budgets:
+            ranked = _measured([cell for cell in mine if cell.budget_label == label], metric)
+            if ranked:
+                ties = tuple(cell for cell in ranked[1:] if overlap(ranked[0], cell, metric) is not False)
+                found.append(Best(model, label, ranked[0], ties, len(ranked)))
+    return found
+
+
+def agreements(run: RunFolder, metric: str) -> list[Agreement]:
+    """One statement a model that has cells with a budget."""
+    return [
+        _agreement(run, model, [cell for cell in run.cells if cell.model == model], metric)
+        for model in models(run.cells)
+    ]
+
+
+def _ode_samplers(run: RunFolder, cells: Sequence[CellView], metric: str) -> list[CellView]:
+    """Deterministic samplers' scored cells; of samplers that share samples only the first."""
+    distinct: dict[str, CellView] = {}
+    for cell in cells:
+        if cell.value(metric) is not None and cell.budget is not None and not run.stochastic(cell):
+            distinct.setdefault(cell.id, cell)
+    return list(distinct.values())
+
+
+def _agreement(run: RunFolder, model: str, cells: Sequence[CellView], metric: str) -> Agreement:
+    solved = _ode_samplers(run, cells, metric)
+    if not solved:
+        return Agreement(model, None, ("No deterministic sampler was scored.",))
+    label = max(solved, key=lambda cell: (cell.budget_kind == "nfe", cell.budget or 0)).budget_label
+    there = [cell for cell in solved if cell.budget_label == label]
+    named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)
+    if len(there) < 2:
+        return Agreement(model, None, (f"Only one deterministic sampler was scored at {label}: {named}.",))
+    pairs = [(a, b) for i, a in enumerate(there) for b in there[i + 1 :]]
+    if any(overlap(a, b, metric) is None for a, b in pairs):
+        return Agreement(model, None, (f"At {label} not all scores have an interval: {named}.",))
+    apart = [(a, b) for a, b in pairs if not overlap(a, b, metric)]
+    if not apart:
+        return Agreement(model, True, (f"At {label} all intervals of {title(metric)} overlap: {named}.",))
+    said = [f"At {label} not all intervals of {title(metric)} overlap: {named}."]
+    said.append("Apart: " + "; ".join(f"{a.series} from {b.series}" for a, b in apart) + ".")
+    return Agreement(model, False, (*said, *_reasons(run, solved, apart, metric)))
+
+
+def _reasons(
+    run: RunFolder, solved: Sequence[CellView], apart: Sequence[tuple[CellView, CellView]], metric: str
+) -> list[str]:
+    """What each sampler that lies apart did between its last two budgets, and what follows from it."""
+    involved = {cell.series: cell for pair in apart for cell in pair}
+    said, moving = [], []
+    for series, last in involved.items():
+        earlier = [c for c in solved if c.series == series and (c.budget or 0) < (last.budget or 0)]
+        if not earlier:
+            continue
+        before = max(earlier, key=lambda cell: cell.budget or 0)
+        old, new, half = before.value(metric), last.value(metric), last[metric].half_width
+        if old is None or new is None or half is None:
+            continue
+        order = run.order(last)
+        name = series if order is None else f"{series} (order {order})"
+        step = ", ".join(f"{with_interval(cell[metric])} at {cell.budget_label}" for cell in (before, last))
+        if abs(new - old) > half:
+            moving.append(series)
+            said.append(f"{name} still moves: {step}.")
+        else:
+            said.append(f"{name} has settled: {step}.")
+    return [*said, _conclusion(moving, said, metric)]
+
+
+def _conclusion(moving: Sequence[str], said: Sequence[str], metric: str) -> str:
+    if not said:
+        return "With a single budget the run can't say whether discretisation error is the reason."
+    if moving:
+        names = " and ".join(unique(moving))
+        return (
+            f"So the discretisation error of {names} is not yet small at this budget; it accounts for "
+            f"differences of the size by which {title(metric)} still moves."
+        )
+    return (
+        "None still moves by more than its interval's half-width, so discretisation error that more steps would "
+        "remove does not explain the difference; the last step, clipping or the grid may."
+    )

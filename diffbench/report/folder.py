@@ -1,0 +1,165 @@
+"""A run folder as the report reads it: the table, the side files, and the kept images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from diffbench import results
+from diffbench.catalog import SAMPLERS
+from diffbench.errors import StoreError
+from diffbench.report.frame import CellView, cells
+
+Images = NDArray[np.uint8]
+
+_CELL_ID = re.compile(r"[0-9a-f]{16}")
+_SHARD = re.compile(r"shard-(\d+)-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a report is drawn from. Side files that a run has not written are empty, never guessed."""
+
+    path: Path
+    cells: list[CellView]
+    references: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    suite_text: str = ""
+    name: str = ""
+
+    def floor(self, cell: CellView, metric: str) -> tuple[float, float] | None:
+        """Mean and sd of the floor for this cell's reference and n; None if it was not computed."""
+        reference = self.references.get(cell.reference or "", {})
+        entry = _dig(reference, "floors", str(cell.n), metric)
+        mean, sd = _dig(entry, "mean"), _dig(entry, "sd")
+        return (float(mean), float(sd or 0.0)) if isinstance(mean, (int, float)) else None
+
+    def method(self, cell: CellView) -> tuple[str, Mapping[str, Any]]:
+        """Catalog name and options of the cell's sampler; the sampler's own id where the cell was not sampled."""
+        for view in [cell, *(c for c in self.cells if (c.sampler, c.options) == (cell.sampler, cell.options))]:
+            path = self._cell_folder(view) / "cell.json"
+            if path.is_file():
+                content = _read_json(path)
+                options = content.get("method_options")
+                return str(content.get("method", cell.sampler)), options if isinstance(options, dict) else {}
+        return cell.sampler, {}
+
+    def stochastic(self, cell: CellView) -> bool:
+        """Whether the cell's sampler draws noise after the start; False for a sampler the catalog does not know."""
+        method, options = self.method(cell)
+        entry = SAMPLERS.get(method)
+        if entry is None:
+            return False
+        try:
+            return entry.stochastic(entry.options(**options))
+        except (ValidationError, TypeError):
+            return False
+
+    def order(self, cell: CellView) -> int | None:
+        """Order of the cell's sampler as an ODE solver, if the catalog states one."""
+        entry = SAMPLERS.get(self.method(cell)[0])
+        return None if entry is None else entry.order
+
+    def images(self, cell: CellView, count: int) -> Images:
+        """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
+        found: list[Images] = []
+        end, kept = 0, 0
+        for first, last, path in self._shards(cell):
+            if first < end or kept >= count:  # a short shard that a longer one has replaced
+                continue
+            images = _shard_images(path)
+            if images is None:
+                break
+            found.append(images[: count - kept])
+            kept += len(found[-1])
+            end = last
+        return np.concatenate(found) if found else np.zeros((0, 1, 1, 1), np.uint8)
+
+    def _cell_folder(self, cell: CellView) -> Path:
+        if not _CELL_ID.fullmatch(cell.id):
+            raise StoreError(f"{self.path / results.PARQUET}: {cell.id!r} is not a cell id")
+        return self.path / "cells" / cell.id
+
+    def _shards(self, cell: CellView) -> list[tuple[int, int, Path]]:
+        folder = self._cell_folder(cell)
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        ranges = [(int(m[1]), int(m[2]), folder / m[0]) for m in map(_SHARD.fullmatch, names) if m]
+        written = [shard for shard in ranges if shard[2].with_suffix(".json").is_file()]
+        return sorted(written, key=lambda shard: (shard[0], -shard[1]))
+
+
+def open_run(path: Path) -> RunFolder:
+    """Read a run folder.
+
+    Raises:
+        StoreError: no results table, or a file of the folder is corrupt; names the file.
+    """
+    table = results.read(path)
+    views = cells(table)
+    side = {name: _optional_json(path / f"{name}.json") for name in ("references", "timing", "provenance")}
+    suites = table["suite"].unique()
+    suite = path / "suite.yaml"
+    return RunFolder(
+        path=path,
+        cells=views,
+        suite_text=suite.read_text(encoding="utf-8", errors="replace") if suite.is_file() else "",
+        name=str(suites[0]) if len(suites) else path.name,
+        **side,
+    )
+
+
+def _dig(content: Any, *keys: str) -> Any:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} in JSON")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise StoreError(f"{path}: not a JSON object")
+    return content
+
+
+def _optional_json(path: Path) -> dict[str, Any]:
+    return _read_json(path) if path.exists() else {}
+
+
+def _shard_images(path: Path) -> Images | None:
+    manifest = _read_json(path.with_suffix(".json"))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != manifest.get("sha256"):
+        raise StoreError(f"{path}: does not match the sha256 in its manifest")
+    try:
+        images = load(data).get("images")
+    except SafetensorError as error:
+        raise StoreError(f"{path}: not a safetensors file ({error})") from None
+    if images is None:
+        return None
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise StoreError(f"{path}: images are {images.dtype} of shape {images.shape}, not uint8 (k, C, H, W)")
+    return images.astype(np.uint8, copy=False)

@@ -1,0 +1,193 @@
+"""The results table, seen cell by cell: what every figure, table and page is drawn from."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from diffbench.catalog import COSTS, METRICS
+from diffbench.results import rows
+
+SECONDS = "seconds_per_image"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one cell; ``value`` None has a ``reason``. ``low`` and ``high`` are the 95% interval, if any."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str | None
+    better: str
+    status: str
+    reason: str | None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the interval's length; None without an interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+_ABSENT = Measured(None, None, None, None, "lower", "ok", "not measured in this run")
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One cell as displayed: two cells that share samples (an alias) stay two."""
+
+    id: str
+    model: str
+    family: str
+    sampler: str
+    options: str
+    grid: str | None
+    budget_kind: str | None
+    budget: int | None
+    steps: int | None
+    nfe: float | None
+    n: int | None
+    reference: str | None
+    extractor: str | None
+    status: str
+    scores: Mapping[str, Measured]
+    signatures: Mapping[str, str]
+
+    @property
+    def series(self) -> str:
+        """Name of the line this cell lies on: the suite's sampler id and the swept options."""
+        swept = json.loads(self.options)
+        return " ".join([self.sampler, ", ".join(f"{key}={_brief(value)}" for key, value in swept.items())]).strip()
+
+    def __getitem__(self, metric: str) -> Measured:
+        return self.scores.get(metric, _ABSENT)
+
+    def value(self, metric: str) -> float | None:
+        """The metric's value, None if missing."""
+        return self[metric].value
+
+    @property
+    def budget_label(self) -> str:
+        """``NFE 10``, ``steps 50`` or ``adaptive``."""
+        if self.budget is None:
+            return "adaptive"
+        return f"{'steps' if self.budget_kind == 'steps' else 'NFE'} {self.budget}"
+
+    @property
+    def cost_label(self) -> str:
+        """The evaluations really spent, where known: ``9 NFE``; else the budget."""
+        return self.budget_label if self.nfe is None else f"{self.nfe:.4g} NFE"
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+_SEVERITY = ("ok", "incomplete", "skipped", "failed")
+_CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
+
+
+def cells(table: pd.DataFrame) -> list[CellView]:
+    """The cells of a results table, in its order."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows(table):
+        groups.setdefault(tuple(row[name] for name in _CELL_KEY), []).append(row)
+    return [_cell(group) for group in groups.values()]
+
+
+def _cell(group: Sequence[dict[str, Any]]) -> CellView:
+    def first(column: str) -> Any:
+        return next((row[column] for row in group if row[column] is not None), None)
+
+    scores = {
+        row["metric"]: Measured(
+            row["value"], row["ci_low"], row["ci_high"], row["unit"], row["better"], row["status"], row["reason"]
+        )
+        for row in group
+    }
+    names = ("model", "family", "sampler", "options", "grid", "budget_kind", "budget", "steps", "nfe", "n")
+    return CellView(
+        id=first("cell"),
+        **{name: first(name) for name in names},
+        reference=first("reference"),
+        extractor=first("extractor"),
+        status=max((row["status"] for row in group), key=_SEVERITY.index),
+        scores=scores,
+        signatures={row["metric"]: row["signature"] for row in group if row["signature"] is not None},
+    )
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    """The distinct values, in order of appearance."""
+    return list(dict.fromkeys(values))
+
+
+def models(views: Iterable[CellView]) -> dict[str, str]:
+    """Model names and their families, in order of appearance."""
+    return {view.model: view.family for view in views}
+
+
+def quality_metrics(views: Iterable[CellView]) -> list[str]:
+    """Metrics of the images (not of their cost), in order of appearance."""
+    return [metric for metric in unique(m for view in views for m in view.scores) if metric not in COSTS]
+
+
+def main_metric(views: Sequence[CellView]) -> str | None:
+    """FID where it was computed, else the run's first quality metric."""
+    present = quality_metrics(views)
+    return "fid" if "fid" in present else next(iter(present), None)
+
+
+def title(metric: str) -> str:
+    """A metric's name as people write it."""
+    names = {
+        SECONDS: "seconds per image",
+        "images_per_second": "images per second",
+        "peak_memory_mb": "peak memory, MB",
+    }
+    return METRICS[metric].title if metric in METRICS else names.get(metric, metric)
+
+
+def lower_is_better(views: Iterable[CellView], metric: str) -> bool:
+    """Which way the metric's own rows say is good."""
+    return all(view[metric].better == "lower" for view in views if metric in view.scores)
+
+
+def printable(text: object) -> str:
+    """Text with control and direction-changing characters shown as escapes, so that no name can garble a page."""
+    return "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") else c for c in str(text)
+    )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain decimal number with so many significant digits; an en dash for a missing one."""
+    if value is None:
+        return "–"
+    if value == 0 or not 1e-6 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def value_and_half_width(measured: Measured) -> tuple[str, str | None]:
+    """Value and half-width as text, rounded alike: two significant digits of the half-width."""
+    if measured.value is None:
+        return "–", None
+    half = measured.half_width
+    if half is None or half <= 0:
+        return number(measured.value, 4), None if half is None else "0"
+    decimals = min(9, max(0, 1 - math.floor(math.log10(half))))
+    return f"{measured.value:.{decimals}f}", f"{half:.{decimals}f}"
+
+
+def with_interval(measured: Measured) -> str:
+    """``12.3 ± 1.1``, ``12.34`` without an interval, an en dash for a missing value."""
+    value, half = value_and_half_width(measured)
+    return value if half is None else f"{value} ± {half}"

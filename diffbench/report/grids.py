@@ -1,0 +1,129 @@
+"""Sample grids: samplers against budgets from the same noise, and the best cell of each model at length."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from diffbench.report.findings import best_cell
+from diffbench.report.folder import Images, RunFolder
+from diffbench.report.frame import CellView, models, title, unique, value_and_half_width
+from diffbench.report.style import INK, QUIET, WIDTH, quiet_spines, save, shorten, slug
+
+TILE = (2, 4)  # rows and columns of samples in one tile
+MOSAIC = (8, 8)
+MOST_COLUMNS = 8
+
+_GAP = 0.07  # inches between tiles
+_CAPTION = 0.15  # inches below a tile
+
+
+def mosaic(images: Images, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Samples (k, C, H, W) side by side, row by row: (h, w) for one channel, else (h, w, 3); a light line between.
+
+    Places without a sample stay light; more than three channels show their first three, two their first.
+    """
+    count, channels, height, width = images.shape
+    shown = images[: rows * columns, : 3 if channels >= 3 else 1]
+    line = max(1, round(max(height, width) / 28))
+    sheet = np.full(
+        (rows * (height + line) - line, columns * (width + line) - line, shown.shape[1]), 235, dtype=np.uint8
+    )
+    for index, image in enumerate(shown):
+        top, left = (index // columns) * (height + line), (index % columns) * (width + line)
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return sheet[:, :, 0] if sheet.shape[2] == 1 else sheet
+
+
+def grids(run: RunFolder, metric: str | None, folder: Path) -> list[Path]:
+    """Draw ``grids_<model>`` and ``best_<model>`` for every model that has kept samples."""
+    written: list[Path] = []
+    for model, family in models(run.cells).items():
+        mine = [cell for cell in run.cells if cell.model == model]
+        images = {(cell.series, cell.budget_label): run.images(cell, TILE[0] * TILE[1]) for cell in mine}
+        if not any(len(kept) for kept in images.values()):
+            continue
+        written += _grid(f"{shorten(model, 40)}  ({shorten(family, 20)})", mine, images, metric, folder, slug(model))
+        best = best_cell(mine, metric) if metric else None
+        if best is not None and len(kept := run.images(best, MOSAIC[0] * MOSAIC[1])):
+            written += _best(best, kept, metric, folder, slug(model))
+    return written
+
+
+def shown_budgets(cells: Sequence[CellView]) -> list[str]:
+    """Budgets as columns, smallest first; of more than eight, eight evenly chosen ones with both ends."""
+    known = {c.budget_label: (c.budget is None, c.budget_kind == "steps", c.budget or 0) for c in cells}
+    ordered = sorted(known, key=lambda label: known[label])
+    if len(ordered) <= MOST_COLUMNS:
+        return ordered
+    return [ordered[round(i * (len(ordered) - 1) / (MOST_COLUMNS - 1))] for i in range(MOST_COLUMNS)]
+
+
+def _grid(
+    heading: str, cells: Sequence[CellView], images: dict[tuple[str, str], Images], metric: str | None, folder: Path,
+    name: str,
+) -> list[Path]:  # fmt: skip
+    rows, columns = unique(cell.series for cell in cells), shown_budgets(cells)
+    at = {(cell.series, cell.budget_label): cell for cell in cells}
+    labels = [textwrap.fill(shorten(row, 60), 18) for row in rows]
+    left = 0.12 + 0.068 * max(len(line) for label in labels for line in label.splitlines())
+    sample = next(kept for kept in images.values() if len(kept))
+    tile_height, tile_width = mosaic(sample, *TILE).shape[:2]
+    width = min(1.75, (WIDTH - left - 0.05 - _GAP * (len(columns) - 1)) / len(columns))
+    height = width * tile_height / tile_width
+    total_width = left + len(columns) * (width + _GAP) - _GAP + 0.05
+    total_height = 0.46 + len(rows) * (height + _CAPTION + 0.05)
+    figure = Figure(figsize=(total_width, total_height))
+    figure.text(left / total_width, 1 - 0.06 / total_height, heading, fontsize=8.5, va="top")
+    for i, series in enumerate(rows):
+        bottom = total_height - 0.42 - height - i * (height + _CAPTION + 0.05)
+        figure.text(
+            (left - 0.08) / total_width, (bottom + height / 2) / total_height, labels[i], ha="right", va="center"
+        )
+        for j, budget in enumerate(columns):
+            box = (left + j * (width + _GAP), bottom, width, height)
+            axes = figure.add_axes(
+                (box[0] / total_width, box[1] / total_height, box[2] / total_width, box[3] / total_height)
+            )
+            if i == 0:
+                axes.set_title(budget, fontsize=8, pad=3)
+            _tile(axes, at.get((series, budget)), images.get((series, budget)), metric)
+    return save(figure, folder, f"grids_{name}", None)
+
+
+def _show(axes: Axes, sheet: NDArray[np.uint8]) -> None:
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    quiet_spines(axes)
+
+
+def _tile(axes: Axes, cell: CellView | None, kept: Images | None, metric: str | None) -> None:
+    if cell is None or kept is None or not len(kept):
+        status = "not in the suite" if cell is None else cell.status if cell.status != "ok" else "no samples kept"
+        quiet_spines(axes)
+        axes.set_facecolor("#f0f0f0")
+        axes.text(0.5, 0.5, status, ha="center", va="center", color=QUIET, fontsize=7, transform=axes.transAxes)
+        return
+    _show(axes, mosaic(kept, *TILE))
+    if metric is not None and cell.value(metric) is not None:
+        value, _ = value_and_half_width(cell[metric])
+        axes.set_xlabel(f"{title(metric)} {value}", fontsize=6.5, labelpad=1.5, color=QUIET)
+
+
+def _best(cell: CellView, kept: Images, metric: str | None, folder: Path, name: str) -> list[Path]:
+    sheet = mosaic(kept, *MOSAIC)
+    side = WIDTH / 2
+    height = side * sheet.shape[0] / sheet.shape[1]
+    figure = Figure(figsize=(side + 0.1, height + 0.42))
+    axes = figure.add_axes((0.05 / (side + 0.1), 0.05 / (height + 0.42), side / (side + 0.1), height / (height + 0.42)))
+    _show(axes, sheet)
+    lines = [shorten(cell.model, 50), f"{shorten(cell.series, 36)} @ {cell.cost_label}"]
+    if metric is not None:
+        lines[1] += f", {title(metric)} {value_and_half_width(cell[metric])[0]}"
+    axes.set_title("\n".join(lines), fontsize=8, loc="left", color=INK, pad=4)
+    return save(figure, folder, f"best_{name}", None)

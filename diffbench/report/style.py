@@ -1,0 +1,171 @@
+"""How figures look, and how they are saved: the same bytes for the same input."""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import printable, unique
+from diffbench.results import csv_bytes, write_atomically
+
+WIDTH = 7.0  # inches: the text width of a page
+DPI = 200
+
+# Okabe & Ito (2008): told apart under the common colour-vision deficiencies; yellow is left out, too pale on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+INK = "#222222"
+QUIET = "#6b6b6b"
+
+_RC: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "text.parse_math": False,  # a "$" in a name is a dollar sign
+    "pdf.fonttype": 42,
+    "figure.dpi": 100,
+}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """The look of all figures; matplotlib's own settings come back afterwards."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)  # type: ignore[arg-type]
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        yield
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of one sampler, the same in every figure; a stochastic one is dashed."""
+
+    label: str
+    colour: str
+    marker: str
+    stochastic: bool
+
+    @property
+    def line(self) -> tuple[float, tuple[float, float]] | Literal["-"]:
+        """Line style in matplotlib's terms."""
+        return (0, (3.5, 1.6)) if self.stochastic else "-"
+
+    def handle(self) -> Line2D:
+        """Its legend entry."""
+        text = f"{self.label} (stochastic)" if self.stochastic else self.label
+        return Line2D([], [], color=self.colour, marker=self.marker, linestyle=self.line, label=text)
+
+
+def looks(run: RunFolder) -> dict[str, Look]:
+    """One look a series, in the order of the table."""
+    first = {view.series: view for view in reversed(run.cells)}
+    return {
+        name: Look(
+            label=shorten(name, 40),
+            colour=_COLOURS[index % len(_COLOURS)],
+            marker=_MARKERS[index % len(_MARKERS)],
+            stochastic=run.stochastic(first[name]),
+        )
+        for index, name in enumerate(unique(view.series for view in run.cells))
+    }
+
+
+def shorten(text: str, length: int) -> str:
+    """Printable text of at most so many characters."""
+    text = printable(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def slug(name: str) -> str:
+    """A safe file name for any text: lower-case ASCII letters, digits, dots and dashes; altered names get a hash."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:60]
+    return plain if plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float, ticks: Sequence[float] = ()) -> None:
+    """A log axis ("x" or "y") from low to high with plain tick labels: those given, else 1-2-5 steps or decades."""
+    steps: tuple[float, ...] = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
+    if high / low < 4:
+        steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(list(ticks)) if ticks else LogLocator(subs=steps, numticks=30))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+
+
+def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """One legend below all panels."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    columns = max(1, min(len(handles), int(WIDTH / (0.45 + 0.062 * longest))))
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handlelength=2.6,
+        columnspacing=1.4,
+    )
+
+
+def quiet_spines(axes: Axes) -> None:
+    """No frame and no ticks: for images."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def save(figure: Figure, folder: Path, name: str, data: tuple[Sequence[str], list[Sequence[Any]]] | None) -> list[Path]:
+    """Write ``name``.png, .pdf and, with ``data`` (columns and rows), the .csv behind it."""
+    png, pdf = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": "diffbench"})
+    figure.savefig(
+        pdf, format="pdf", dpi=DPI, metadata={"Creator": "diffbench", "Producer": "diffbench", "CreationDate": None}
+    )
+    files = {f"{name}.png": png.getvalue(), f"{name}.pdf": pdf.getvalue()}
+    if data is not None:
+        files[f"{name}.csv"] = csv_bytes(*data)
+    for file, content in files.items():
+        write_atomically(folder / file, content)
+    return [folder / file for file in files]
