@@ -123,7 +123,7 @@ class VE(NoiseSchedule):
         return float(np.log(self.high / self.low))
 
     def _sigma(self, t: FloatArray) -> FloatArray:
-        return self.low * np.exp(t * self._log_ratio)
+        return self.low * (self.high / self.low) ** t
 
     def _scale_of(self, sigma: FloatArray) -> FloatArray:
         return np.ones_like(sigma)

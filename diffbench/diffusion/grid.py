@@ -126,9 +126,10 @@ def _within(schedule: NoiseSchedule, kind: str, sigma: FloatArray) -> FloatArray
 
 def _trailing(schedule: NoiseSchedule, n: int) -> FloatArray:
     if schedule.discrete:
+        # arange, as diffusers has it: it decides how ties round. Rounding can also give it a point too many.
         length = schedule.t_start + 1
-        return np.round(length - np.arange(n) * (length / n)) - 1
-    return np.maximum(schedule.t_start * (1 - np.arange(n) / n), schedule.t_end)
+        return np.round(np.arange(length, 0.0, -length / n)[:n]) - 1
+    return np.maximum(schedule.t_start * (np.arange(n, 0.0, -1.0) / n), schedule.t_end)
 
 
 def _leading(schedule: NoiseSchedule, n: int) -> FloatArray:
