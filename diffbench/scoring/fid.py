@@ -125,12 +125,10 @@ def _value_and_transport(
 
 
 def _eigen(product: Array, with_vectors: bool) -> tuple[Array, Array | None]:
-    eigenvalues: Array
     if with_vectors:
         eigenvalues, vectors = np.linalg.eigh(product)
-        return eigenvalues, vectors
-    eigenvalues = np.linalg.eigvalsh(product)
-    return eigenvalues, None
+        return np.asarray(eigenvalues, np.float64), np.asarray(vectors, np.float64)
+    return np.asarray(np.linalg.eigvalsh(product), np.float64), None
 
 
 def _accurate(eigenvalues: Array, total: float) -> bool:
