@@ -10,8 +10,6 @@ import io
 import json
 import math
 import numbers
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from diffbench.atomic import write_atomically
 from diffbench.errors import StoreError
 
 SCHEMA_VERSION: Final = 1
@@ -188,37 +187,6 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a results table as plain Python values (None for null): what ``--json`` prints."""
     plain = table.astype(object).where(table.notna(), None)
     return [{str(name): value for name, value in record.items()} for record in plain.to_dict("records")]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``: whole or not at all, whatever interrupts (unique temp file, fsync, replace).
-
-    Raises:
-        StoreError: the file can't be written.
-    """
-    temporary = path.with_name(f".{path.name[:64]}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(f"can't write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # a platform where folders can't be opened
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _inert(value: Any) -> Any:

@@ -48,9 +48,9 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
             _floor(axes, floor, mine[0].n)
         scope = drawn if axes.get_shared_y_axes().get_siblings(axes) != [axes] else mine
         _axes(axes, run, scope, drawn, metric, x)
+        axes.set_xlabel(x_label if index >= len(names) - _columns(len(names)) else "")
         if index % _columns(len(names)) == 0:
             axes.set_ylabel(title(metric))
-    figure.supxlabel(x_label, fontsize=8)
     legend(figure, _handles(look, drawn))
     return save(figure, folder, name, behind(drawn, (metric, SECONDS)))
 

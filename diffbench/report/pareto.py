@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,9 +15,10 @@ from matplotlib.transforms import Bbox
 from diffbench.report.figures import behind, extent
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
-from diffbench.report.style import INK, QUIET, WIDTH, Look, legend, log_axis, looks, save, shorten
+from diffbench.report.style import INK, QUIET, WIDTH, Look, legend, log_axis, looks, save, shorten, tint
 
-_FILLS = ("full", "none", "left", "top", "right", "bottom")  # one a model
+FillStyle = Literal["full", "left", "right", "bottom", "top", "none"]
+_FILLS: tuple[FillStyle, ...] = ("full", "none", "left", "top", "right", "bottom")  # one a model
 
 
 def scale(cell: CellView) -> tuple[str | None, str | None, int | None]:
@@ -65,7 +67,7 @@ def pareto(run: RunFolder, metric: str, folder: Path) -> list[Path]:
         axes.set_xlabel("seconds per image")
         if len(scales) > 1:
             axes.set_title(f"reference {shorten(str(this[0]), 30)}, n = {this[2]}", loc="left")
-    legend(figure, _handles(look, fills, both))
+    legend(figure, _samplers(look, both), _models(fills))
     figure.draw_without_rendering()
     for axes, this in zip(panels, scales, strict=True):
         _labels(figure, axes, front([c for c in both if scale(c) == this], metric),
@@ -76,26 +78,21 @@ def pareto(run: RunFolder, metric: str, folder: Path) -> list[Path]:
 
 def _points(
     axes: Axes, group: Sequence[CellView], best: Sequence[CellView], metric: str, look: dict[str, Look],
-    fills: dict[str, str],
+    fills: dict[str, FillStyle],
 ) -> None:  # fmt: skip
     for cell in group:
         mark, top = look[cell.series], cell in best
         y, x = cell[metric], cell[SECONDS]
         assert y.value is not None and x.value is not None
-        alpha = 1.0 if top else 0.45
-        for low, high, line in ((x.low, x.high, axes.hlines), (y.low, y.high, axes.vlines)):
-            if low is not None and high is not None:
-                line(
-                    y.value if line == axes.hlines else x.value,
-                    low,
-                    high,
-                    color=mark.colour,
-                    linewidth=0.8,
-                    alpha=alpha,
-                )
-        axes.plot(x.value, y.value, color=mark.colour, marker=mark.marker, fillstyle=fills[cell.model],
-                  markerfacecoloralt="white", markersize=6 if top else 4.5, markeredgewidth=0.9, linestyle="",
-                  alpha=alpha, zorder=4 if top else 3)  # fmt: skip
+        colour = mark.colour if top else tint(mark.colour)
+        if x.low is not None and x.high is not None:
+            axes.hlines(y.value, x.low, x.high, color=colour, linewidth=0.9, zorder=3 + 0.5 * top)
+        if y.low is not None and y.high is not None:
+            axes.vlines(x.value, y.low, y.high, color=colour, linewidth=0.9, zorder=3 + 0.5 * top)
+        fill = fills[cell.model]
+        axes.plot(x.value, y.value, color=colour, marker=mark.marker, fillstyle="full" if fill == "none" else fill,
+                  markerfacecolor="white" if fill == "none" else colour, markerfacecoloralt="white", linestyle="",
+                  markersize=6 if top else 4.5, markeredgecolor=colour, markeredgewidth=1.0, zorder=4 + top)  # fmt: skip
 
 
 def _stairs(axes: Axes, best: Sequence[CellView], metric: str) -> None:
@@ -108,42 +105,52 @@ def _stairs(axes: Axes, best: Sequence[CellView], metric: str) -> None:
 
 def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) -> None:
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
-    log_axis(axes, "x", min(xs) / 1.25, max(xs) * 1.6)
+    log_axis(axes, "x", min(xs) / (max(xs) / min(xs)) ** 0.3, max(xs) * 1.5)
     low, high = extent(run, group, metric)
     if low is not None and high is not None:
         log_axis(axes, "y", low, high * 1.1)
 
 
-def _handles(look: dict[str, Look], fills: dict[str, str], cells: Sequence[CellView]) -> list[Line2D]:
-    samplers = []
-    for series in dict.fromkeys(cell.series for cell in cells):
-        handle = look[series].handle()
+def _samplers(look: dict[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
+    handles = [look[series].handle() for series in dict.fromkeys(cell.series for cell in cells)]
+    for handle in handles:
         handle.set_linestyle("")
-        samplers.append(handle)
+    return handles
+
+
+def _models(fills: dict[str, FillStyle]) -> list[Line2D]:
     shown = [
-        Line2D([], [], color=INK, marker="o", markerfacecoloralt="white", fillstyle=fills[model], linestyle="",  # type: ignore[arg-type]
-               label=shorten(model, 40))
-        for model in fills
-    ]  # fmt: skip
-    return samplers + (shown if len(fills) > 1 else []) + [Line2D([], [], color=QUIET, linewidth=1.0, label="front")]
+        Line2D(
+            [],
+            [],
+            color=INK,
+            marker="o",
+            markerfacecoloralt="white",
+            fillstyle=fill,
+            linestyle="",
+            label=shorten(model, 40),
+        )
+        for model, fill in fills.items()
+    ]
+    return [*(shown if len(shown) > 1 else []), Line2D([], [], color=QUIET, linewidth=1.0, label="front")]
 
 
-# Where a label may stand around its point: offset in points, alignment. The first free place is taken.
+# Where a label may stand around its point: offset in points, alignment. The first free place is taken. What lies below
+# and left of the front is empty by definition, so these places come first.
 _PLACES = [
     (dx * reach, dy * reach, ha, va)
-    for reach in (1.0, 1.8, 2.8, 4.2)
+    for reach in (1.0, 1.7, 2.6, 3.8, 5.0)
     for dx, dy, ha, va in (
+        (-7, 0, "right", "center"), (-6, -5, "right", "top"), (0, -8, "center", "top"), (-6, 5, "right", "bottom"),
         (6, 5, "left", "bottom"), (7, 0, "left", "center"), (0, 8, "center", "bottom"), (6, -5, "left", "top"),
-        (-6, -5, "right", "top"), (0, -8, "center", "top"), (-7, 0, "right", "center"), (-6, 5, "right", "bottom"),
     )
 ]  # fmt: skip
-
 _LEADER = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
 
 
 def _labels(figure: Figure, axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
     """Name the front's points, each where it covers no point, interval or other label."""
-    taken = [box for cell in group for box in _marks(axes, cell, metric)]
+    taken = [box for cell in group for box in _marks(axes, cell, metric)] + _steps(axes, best, metric)
     several = len(models(group)) > 1
     for cell in best:
         name = f"{shorten(cell.model, 28)} · " if several else ""
@@ -162,6 +169,16 @@ def _marks(axes: Axes, cell: CellView, metric: str) -> list[Bbox]:
         bottom = max(y.low, axes.get_ylim()[0])
         ends = axes.transData.transform([(x.value, bottom), (x.value, y.high)])
         boxes.append(Bbox.from_extents(ends[0][0] - 1, ends[0][1], ends[1][0] + 1, ends[1][1]))
+    return boxes
+
+
+def _steps(axes: Axes, best: Sequence[CellView], metric: str) -> list[Bbox]:
+    """The stairs, as thin boxes."""
+    corners = [axes.transData.transform((c.value(SECONDS) or 0.0, c.value(metric) or 0.0)) for c in best]
+    boxes = []
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+        boxes.append(Bbox.from_extents(x0, y0 - 1, x1, y0 + 1))
+        boxes.append(Bbox.from_extents(x1 - 1, y1, x1 + 1, y0))
     return boxes
 
 

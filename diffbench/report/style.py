@@ -15,13 +15,15 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from diffbench.atomic import write_atomically
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import printable, unique
-from diffbench.results import csv_bytes, write_atomically
+from diffbench.results import csv_bytes
 
 WIDTH = 7.0  # inches: the text width of a page
 DPI = 200
@@ -133,18 +135,39 @@ def log_axis(axes: Axes, which: str, low: float, high: float, ticks: Sequence[fl
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
 
 
-def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend below all panels."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=1)
-    columns = max(1, min(len(handles), int(WIDTH / (0.45 + 0.062 * longest))))
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        handlelength=2.6,
-        columnspacing=1.4,
-    )
+def legend(figure: Figure, *rows: Sequence[Line2D]) -> None:
+    """One legend below all panels; each of ``rows`` starts a line of its own and wraps where the page ends."""
+    rows = tuple(row for row in rows if row)
+    columns = max((len(row) for row in rows), default=0)
+    while columns > 1 and _legend_width(rows, columns) > WIDTH - 0.1:
+        columns -= 1
+    lines = [list(row[i : i + columns]) for row in rows for i in range(0, len(row), columns)]
+    padded = [line + [Line2D([], [], linestyle="", label=" ")] * (columns - len(line)) for line in lines]
+    across = [line[column] for column in range(columns) for line in padded]  # a legend fills column by column
+    if across:
+        figure.legend(
+            handles=across,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            handlelength=2.4,
+            columnspacing=1.2,
+        )
+
+
+def _legend_width(rows: Sequence[Sequence[Line2D]], columns: int) -> float:
+    """Inches that the legend takes at about 0.062 inches a character."""
+    longest = [0] * columns
+    for row in rows:
+        for index, handle in enumerate(row):
+            longest[index % columns] = max(longest[index % columns], len(str(handle.get_label())))
+    return sum(0.47 + 0.062 * length for length in longest)
+
+
+def tint(colour: str, strength: float = 0.45) -> tuple[float, float, float]:
+    """The colour as it looks on white at that opacity, itself opaque."""
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
+    return red, green, blue
 
 
 def quiet_spines(axes: Axes) -> None:

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from diffbench import results
 from diffbench.errors import StoreError
-from diffbench.results import COLUMNS, Row, frame, read, rows, write, write_atomically
+from diffbench.results import COLUMNS, Row, frame, read, rows, write
 
 CONTRACT = (
     "suite cell model family sampler options grid budget_kind budget steps nfe network_evals n metric value se ci_low "
@@ -178,20 +177,3 @@ def test_read_newer_or_foreign_or_changed(tmp_path):
     _rewrite(path, nan.replace_schema_metadata({b"schema_version": b"1"}))
     with pytest.raises(StoreError, match=r"results\.parquet: results row 0 .*value is nan"):
         read(tmp_path)
-
-
-def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
-    target = tmp_path / "results.csv"
-    target.write_bytes(b"old")
-    for call in ("fsync", "replace"):
-        with monkeypatch.context() as patched:
-            patched.setattr(results.os, call, _full)
-            with pytest.raises(StoreError, match=r"can't write .*No space"):
-                write_atomically(target, b"new")
-        assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("results.csv", b"old")]
-    write_atomically(target, b"new")
-    assert target.read_bytes() == b"new"
-
-
-def _full(*_):
-    raise OSError(28, "No space left on device")
