@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -36,6 +35,7 @@ class GaussianDenoiser:
 
     def __init__(self, mean: Tensor, covariance: Tensor | float) -> None:
         self.mean = mean.double()
+        self._basis: Tensor
         size = mean.numel()
         if isinstance(covariance, Tensor):
             if covariance.shape != (size, size):
@@ -84,7 +84,7 @@ class GaussianDenoiser:
 
     def _along_basis(self, row: Tensor, factors: Tensor) -> Tensor:
         mean = self.mean.flatten()
-        return cast(Tensor, mean + self._basis @ (factors * (self._basis.T @ (row - mean))))
+        return mean + self._basis @ (factors * (self._basis.T @ (row - mean)))
 
 
 class GaussianMixtureDenoiser:
@@ -116,7 +116,7 @@ class GaussianMixtureDenoiser:
             share = self._joint(row, level).softmax(0)
             # sum_k r_k sigma^2/(s_k^2 + sigma^2) mu_k + (sum_k r_k s_k^2/(s_k^2 + sigma^2)) x_hat
             towards_means = (share * (level**2 / total)) @ self._means
-            return cast(Tensor, towards_means + (share * (self._variances / total)).sum() * row)
+            return towards_means + (share * (self._variances / total)).sum() * row
 
         return Denoised(_each(one, x_hat, sigma).view_as(x_hat).to(x_hat.dtype))
 

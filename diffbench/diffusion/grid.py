@@ -44,9 +44,8 @@ class TimeGrid:
                 "use fewer steps"
             )
         last = float(self.sigma[-1])
-        require(
-            last == 0 if self.final == "denoise" else last > 0, f"grid {self.kind}: {self.final} can't end at {last}"
-        )
+        lands = last == 0 if self.final == "denoise" else last > 0
+        require(lands, f"grid {self.kind}: {self.final} can't end at sigma {last:.6g}")
         for array in (self.t, self.sigma, self.scale):
             array.setflags(write=False)
 
@@ -89,6 +88,7 @@ def time_grid(
     require(isinstance(steps, int) and steps >= 1, f"grid {kind}: needs at least 1 step, got {steps!r}")
     require(final in ("denoise", "sigma_min"), f"grid {kind}: final must be denoise or sigma_min, got {final!r}")
     checked = _checked_options(kind, options)
+    require(kind != "leading" or schedule.discrete, "grid leading: is defined on discrete schedules only")
     points = steps if final == "denoise" else steps + 1
     if kind in _IN_SIGMA:
         sigma = _within(schedule, kind, _IN_SIGMA[kind](schedule, points, checked))
@@ -133,7 +133,6 @@ def _trailing(schedule: NoiseSchedule, n: int) -> FloatArray:
 
 
 def _leading(schedule: NoiseSchedule, n: int) -> FloatArray:
-    require(schedule.discrete, "grid leading: is defined on discrete schedules only")
     return np.arange(n, dtype=np.float64)[::-1] * ((schedule.t_start + 1) // n)
 
 
@@ -153,6 +152,7 @@ def _quadratic(schedule: NoiseSchedule, n: int) -> FloatArray:
 def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
     high = schedule.sigma_max if options.sigma_max is None else options.sigma_max
     low = schedule.sigma_min if options.sigma_min is None else options.sigma_min
+    require(low < high, f"sigma_min must be below sigma_max, got {low:.6g} and {high:.6g}")
     return high, low
 
 

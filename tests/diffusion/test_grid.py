@@ -1,0 +1,200 @@
+"""Time grids: hand-worked points, landing points, options and refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+from diffbench.catalog import GRIDS
+from diffbench.diffusion.grid import TimeGrid, default_grid, time_grid
+from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM, LinearFlow, SubVP
+from diffbench.errors import ScheduleError
+
+DDPM = DiscreteDDPM.from_betas("linear", 1e-4, 0.02)
+SCHEDULES = [DDPM, VP(), SubVP(), VE(), LinearFlow()]
+
+
+def options_for(kind, schedule, points):
+    if kind != "explicit":
+        return {}
+    return {"sigmas": tuple(np.geomspace(schedule.sigma_max, schedule.sigma_min, points))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "expected"),
+    [
+        ("trailing", 4, [999, 749, 499, 249]),
+        ("trailing", 3, [999, 666, 332]),
+        ("trailing", 1, [999]),
+        ("leading", 4, [750, 500, 250, 0]),
+        ("leading", 3, [666, 333, 0]),
+        ("leading", 1, [999]),
+        ("linspace", 4, [999, 666, 333, 0]),
+        ("linspace", 3, [999, 500, 0]),
+        ("linspace", 1, [999]),
+        ("quadratic", 5, [800, 450, 200, 50, 0]),
+        ("quadratic", 4, [800, 355, 88, 0]),
+        ("quadratic", 1, [999]),
+    ],
+)
+def test_discrete_spacings_hit_these_indices(kind, steps, expected):
+    grid = time_grid(DDPM, steps, kind)
+    assert grid.t.tolist() == [*expected, -1]
+    np.testing.assert_array_equal(grid.sigma[:-1], DDPM.sigma(np.array(expected, dtype=float)))
+    np.testing.assert_array_equal(grid.scale[:-1], DDPM.scale(np.array(expected, dtype=float)))
+
+
+def test_all_indices_can_be_used():
+    for kind in ("trailing", "leading", "linspace"):
+        assert time_grid(DDPM, 1000, kind).t.tolist() == list(range(999, -2, -1))
+
+
+@pytest.mark.parametrize("schedule", [VP(), LinearFlow()])
+def test_continuous_spacings(schedule):
+    start, end = schedule.t_start, schedule.t_end
+    expected = {
+        "trailing": start * np.array([1, 0.75, 0.5, 0.25]),
+        "linspace": start + (end - start) * np.array([0, 1 / 3, 2 / 3, 1]),
+        "quadratic": (start**0.5 + (end**0.5 - start**0.5) * np.array([0, 1 / 3, 2 / 3, 1])) ** 2,
+    }
+    for kind, t in expected.items():
+        grid = time_grid(schedule, 4, kind)
+        np.testing.assert_allclose(grid.t, [*t, 0.0], rtol=1e-14)
+        assert grid.t[0] == start
+        np.testing.assert_array_equal(grid.sigma[:-1], schedule.sigma(grid.t[:-1]))
+        np.testing.assert_array_equal(grid.scale[:-1], schedule.scale(grid.t[:-1]))
+
+
+def test_trailing_stops_at_the_smallest_time_of_the_network():
+    grid = time_grid(VP(t_end=0.3), 4)
+    np.testing.assert_allclose(grid.t, [1.0, 0.75, 0.5, 0.3, 0.0])
+    with pytest.raises(ScheduleError, match=r"points 7 and 8 of 11 are .*\(t = 0.3\)"):
+        time_grid(VP(t_end=0.3), 10)
+
+
+def test_karras_points():
+    sigma = time_grid(VE(0.002, 80.0), 3, "karras", sigma_min=0.01, sigma_max=80.0).sigma
+    middle = (0.5 * 80 ** (1 / 7) + 0.5 * 0.01 ** (1 / 7)) ** 7
+    np.testing.assert_allclose(sigma, [80.0, middle, 0.01, 0.0], rtol=1e-13)
+    linear = time_grid(VE(0.002, 80.0), 3, "karras", rho=1.0, sigma_min=10.0, sigma_max=50.0).sigma
+    np.testing.assert_allclose(linear, [50.0, 30.0, 10.0, 0.0], rtol=1e-13)
+
+
+def test_log_snr_points_are_geometric():
+    sigma = time_grid(VE(0.002, 80.0), 4, "log-snr", sigma_min=0.01, sigma_max=10.0).sigma
+    np.testing.assert_allclose(sigma, [10.0, 1.0, 0.1, 0.01, 0.0], rtol=1e-13)
+
+
+def test_explicit_points_are_taken_as_they_are():
+    grid = time_grid(VE(), 3, "explicit", sigmas=(20.0, 3.0, 0.5))
+    assert grid.sigma.tolist() == [20.0, 3.0, 0.5, 0.0]
+    grid = time_grid(VE(), 2, "explicit", "sigma_min", sigmas=(20.0, 3.0, 0.5))
+    assert grid.sigma.tolist() == [20.0, 3.0, 0.5]
+    with pytest.raises(ScheduleError, match="3 sigmas are needed for these steps, got 2"):
+        time_grid(VE(), 3, "explicit", sigmas=(20.0, 3.0))
+
+
+def test_ends_default_to_the_schedule_s_and_are_exact():
+    for kind in ("karras", "log-snr"):
+        for schedule in SCHEDULES:
+            grid = time_grid(schedule, 5, kind)
+            assert (grid.sigma[0], grid.sigma[-2]) == (schedule.sigma_max, schedule.sigma_min)
+            assert (grid.t[0], grid.t[-2]) == pytest.approx((schedule.t_start, schedule.t_end), rel=1e-10)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("kind", GRIDS)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_every_grid_lands_where_it_says(schedule, kind, steps):
+    if kind == "leading" and not schedule.discrete:
+        pytest.skip("leading is discrete only")
+    grid = time_grid(schedule, steps, kind, **options_for(kind, schedule, steps))
+    assert grid.steps == steps
+    assert (grid.sigma[-1], grid.scale[-1]) == (0.0, 1.0)
+    assert grid.t[-1] == (-1.0 if schedule.discrete else 0.0)
+    assert (grid.kind, grid.final) == (kind, "denoise")
+    open_end = time_grid(schedule, steps, kind, "sigma_min", **options_for(kind, schedule, steps + 1))
+    assert (open_end.steps, open_end.final) == (steps, "sigma_min")
+    assert open_end.sigma[-1] > 0
+    for g in (grid, open_end):
+        assert np.all(np.diff(g.sigma) < 0)
+        assert np.all(np.diff(g.t) < 0)
+        np.testing.assert_allclose(g.scale, schedule.scale_of(g.sigma), rtol=1e-13)
+        evaluated = slice(None, -1)
+        np.testing.assert_allclose(schedule.sigma(g.t[evaluated]), g.sigma[evaluated], rtol=1e-10)
+    if steps == 1:
+        assert grid.sigma[0] == schedule.sigma_max
+
+
+def test_with_sigma_min_the_points_are_those_of_one_step_more():
+    for kind in ("trailing", "linspace", "karras"):
+        np.testing.assert_array_equal(time_grid(DDPM, 4, kind, "sigma_min").sigma, time_grid(DDPM, 5, kind).sigma[:-1])
+
+
+def test_default_grids():
+    assert [default_grid(schedule) for schedule in SCHEDULES] == ["trailing"] * 3 + ["karras", "trailing"]
+
+
+def test_description_holds_the_exact_points():
+    grid = time_grid(VP(), 3)
+    described = json.loads(json.dumps(grid.to_dict()))
+    assert described == {"t": grid.t.tolist(), "sigma": grid.sigma.tolist()}
+
+
+def test_grids_can_not_be_changed():
+    grid = time_grid(VP(), 3)
+    for array in (grid.t, grid.sigma, grid.scale):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "kind", "options", "message"),
+    [
+        (DDPM, 0, "trailing", {}, "grid trailing: needs at least 1 step, got 0"),
+        (DDPM, 2.0, "trailing", {}, "grid trailing: needs at least 1 step, got 2.0"),
+        (DDPM, 1001, "trailing", {}, "1001 points do not fit into 1000 indices"),
+        (DDPM, 1001, "leading", {}, "1001 points do not fit into 1000 indices"),
+        (DDPM, 100, "quadratic", {}, "points 93 and 94 of 101 are 0.0189696 (t = 2) and 0.0189696 (t = 2)"),
+        (VP(), 5, "leading", {}, "is defined on discrete schedules only"),
+        (VP(), 1, "leading", {}, "is defined on discrete schedules only"),
+        (VP(), 5, "uniform", {}, "unknown grid 'uniform': use one of trailing, leading"),
+        (VP(), 5, "trailing", {"rho": 7}, "grid trailing: rho: Extra inputs"),
+        (VP(), 5, "karras", {"rho": -7.0}, "grid karras: rho: Input should be greater than 0"),
+        (VP(), 5, "karras", {"sigma_max": 200.0}, "sigma 200 lies outside the model's range [0.010486, 152.167]"),
+        (VP(), 5, "karras", {"sigma_min": 0.002}, "sigma 0.002 lies outside the model's range"),
+        (VP(), 5, "karras", {"sigma_min": 1.0, "sigma_max": 1.0}, "sigma_min must be below sigma_max"),
+        (VP(), 1, "karras", {"sigma_min": 2.0, "sigma_max": 1.0}, "sigma_min must be below sigma_max"),
+        (VE(), 2, "explicit", {"sigmas": (1.0, 2.0)}, "points 0 and 1 of 3 are 1 "),
+        (VE(), 2, "explicit", {"sigmas": (1.0, 1.0)}, "points 0 and 1 of 3 are 1 "),
+        (VE(), 2, "explicit", {"sigmas": (1.0, 0.0)}, "sigma 0 lies outside"),
+        (VE(), 2, "explicit", {}, "grid explicit: sigmas: Field required"),
+    ],
+)
+def test_impossible_grids_say_why(schedule, steps, kind, options, message):
+    with pytest.raises(ScheduleError) as caught:
+        time_grid(schedule, steps, kind, **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_final_is_checked():
+    with pytest.raises(ScheduleError, match="final must be denoise or sigma_min, got 'zero'"):
+        time_grid(VP(), 5, final="zero")
+    with pytest.raises(ScheduleError, match="1001 points do not fit"):
+        time_grid(DDPM, 1000, "leading", "sigma_min")
+
+
+def test_grids_made_by_hand_are_checked():
+    t, sigma, scale = np.array([1.0, 0.0]), np.array([5.0, 0.0]), np.ones(2)
+    assert TimeGrid(t, sigma, scale, "mine", "denoise").steps == 1
+    with pytest.raises(ScheduleError, match="sigma_min can't end at sigma 0"):
+        TimeGrid(t, sigma, scale, "mine", "sigma_min")
+    with pytest.raises(ScheduleError, match="denoise can't end at sigma 1"):
+        TimeGrid(t, np.array([5.0, 1.0]), scale, "mine", "denoise")
+    with pytest.raises(ScheduleError, match="sigma must be finite"):
+        TimeGrid(t, np.array([np.inf, 0.0]), scale, "mine", "denoise")
+    with pytest.raises(ScheduleError, match="differ in length"):
+        TimeGrid(np.zeros(3), sigma, scale, "mine", "denoise")
+    with pytest.raises(ScheduleError, match="needs at least 1 step"):
+        TimeGrid(t[:1], sigma[:1], scale[:1], "mine", "denoise")
