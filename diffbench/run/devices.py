@@ -19,7 +19,9 @@ def pick_device(name: str) -> torch.device:
         present = torch.cuda.device_count()
         index = device.index or 0
         if index >= present:
-            raise UsageError(f"device {name!r}: {'no CUDA device is' if not present else f'only {present} are'} present")
+            raise UsageError(
+                f"device {name!r}: {'no CUDA device is' if not present else f'only {present} are'} present"
+            )
         return torch.device("cuda", index)
     if device.type != "cpu":
         raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:<index>")

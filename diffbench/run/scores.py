@@ -139,7 +139,9 @@ class Scorer:
         blocks = self.timing.blocks.get(cell.id)
         if not blocks:
             box = f"{self.timing.limit:g} s"
-            return self._row(cell, metric, samples, reason=f"the timing pass ended after {box}, before this cell's turn")
+            return self._row(
+                cell, metric, samples, reason=f"the timing pass ended after {box}, before this cell's turn"
+            )
         batch = {"batch_size": self.timing.batch_size, "n": len(blocks) * self.timing.batch_size}
         if metric == "peak_memory_mb":
             peak = self.timing.peak_memory_mb.get(cell.id)

@@ -29,9 +29,7 @@ class Heun:
     Two evaluations a step, one for the last step onto sigma = 0. A churned sigma never exceeds the schedule's largest.
     """
 
-    def __init__(
-        self, s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0
-    ) -> None:
+    def __init__(self, s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0) -> None:
         self.s_churn, self.s_min, self.s_max, self.s_noise = s_churn, s_min, s_max, s_noise
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> HeunPlan:
