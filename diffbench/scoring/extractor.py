@@ -97,8 +97,10 @@ class NetworkExtractor:
         if len(images) == 0:
             raise ScoringError(f"extractor {self.name} got a batch of no images")
         with _reproducible():
-            floats = images.to(self.device).contiguous().float() / 255
-            features, logits = self.network(floats)
+            # A copy into fresh memory: with one channel, channels-last strides pass for contiguous, and would choose
+            # other convolution kernels.
+            levels = torch.empty(images.shape, dtype=torch.float32, device=self.device).copy_(images)
+            features, logits = self.network(levels / 255)
         return Features(features.float().cpu(), logits.float().cpu())
 
 
