@@ -62,12 +62,20 @@ class Spec(BaseModel):
         return result
 
 
-def explained(model: type[BaseModel], error: ValidationError, what: str = "key") -> list[InitErrorDetails]:
-    """The errors of ``model.model_validate`` in our words."""
-    return [_explained(model, details, what) for details in error.errors(include_url=False)]
+def explained(
+    model: type[BaseModel], error: ValidationError, what: str = "key", beside: Iterable[str] = ()
+) -> list[InitErrorDetails]:
+    """The errors of ``model.model_validate`` in our words; ``beside`` are further keys of the same mapping."""
+    errors = error.errors(include_url=False)
+    return [_explained(model, details, what, beside) for details in errors if not _consequence(details)]
 
 
-def _explained(model: type[BaseModel], details: ErrorDetails, what: str) -> InitErrorDetails:
+def _consequence(details: ErrorDetails) -> bool:
+    """Whether this says that a list is too short only because its elements have problems of their own."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+
+
+def _explained(model: type[BaseModel], details: ErrorDetails, what: str, beside: Iterable[str]) -> InitErrorDetails:
     kind, path, value = details["type"], details["loc"], details["input"]
     if kind == _EXPLAINED:
         context = details["ctx"]
@@ -75,7 +83,9 @@ def _explained(model: type[BaseModel], details: ErrorDetails, what: str) -> Init
     if kind == "missing" and len(path) == 1:
         return fault((), f"the {what} {shown(path[0])} is missing; expected {_wanted(model, path)}", value)
     if kind == "extra_forbidden" and len(path) == 1:
-        return fault(path, unknown_key(model, str(path[0]), what), value, at_key=True)
+        return fault(path, unknown_key(model, str(path[0]), what, beside), value, at_key=True)
+    if not path and kind == "value_error":
+        return fault(path, str(details["ctx"]["error"]), value)
     if not path or "[key]" in path:
         wanted = f"a mapping with keys {listed(keys_of(model))}" if not path else "text as key"
     else:
@@ -90,21 +100,32 @@ def _wanted(model: type[BaseModel], path: Path) -> str:
     return "another value"
 
 
-def unknown_key(model: type[BaseModel], key: str, what: str = "key") -> str:
+def unknown_key(model: type[BaseModel], key: str, what: str = "key", beside: Iterable[str] = ()) -> str:
     """Sentence about a key that ``model`` doesn't have."""
     if key in getattr(model, "later", ()):
         return f"the {what} {shown(key)} is not implemented yet"
-    known = keys_of(model)
+    known = [*keys_of(model), *beside]
     return f"unknown {what} {shown(key)}; known: {listed(known)}{did_you_mean(key, known)}"
 
 
-def validate_options(model: type[BaseModel], options: Mapping[str, Any]) -> list[InitErrorDetails]:
+def option_faults(
+    model: type[BaseModel], options: Mapping[str, Any], beside: Iterable[str] = ()
+) -> list[InitErrorDetails]:
     """Problems of the options of a sampler, metric or grid, against its option model in the catalog."""
     try:
         model.model_validate(options, strict=True)
     except ValidationError as error:
-        return explained(model, error, what="option")
+        return explained(model, error, "option", beside)
     return []
+
+
+def repeated(path: Path, values: Any) -> Iterable[InitErrorDetails]:
+    """Problems of a list that holds a value twice."""
+    seen: list[Any] = []
+    for index, value in enumerate(values if isinstance(values, tuple) else ()):
+        if not isinstance(value, Unreadable) and (type(value), value) in seen:
+            yield fault((*path, index), f"{shown(value)} is given twice", value)
+        seen.append((type(value), value))
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

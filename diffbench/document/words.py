@@ -103,10 +103,18 @@ def _element(annotation: Any, part: str | int) -> tuple[Any, tuple[Any, ...]]:
 def _described(annotation: Any, metadata: tuple[Any, ...]) -> str:
     annotation, optional = _without_none(annotation)
     annotation, more = _unwrapped(annotation)
-    metadata = (*metadata, *more)
+    metadata = _flat((*metadata, *more))
     said = [item.text for item in metadata if isinstance(item, Says)]
     text = said[0] if said else _kind(annotation, metadata)
     return text + " or null" if optional else text
+
+
+def _flat(metadata: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Constraints of a ``Field(...)`` inside an annotation are one level deeper than those of a field."""
+    flat: list[Any] = []
+    for item in metadata:
+        flat += item.metadata if isinstance(item, FieldInfo) else [item]
+    return tuple(flat)
 
 
 def _kind(annotation: Any, metadata: tuple[Any, ...]) -> str:
@@ -150,7 +158,7 @@ def _range(metadata: tuple[Any, ...]) -> str:
     bounds += [f"at most {_number(le)}"] if le is not None else []
     bounds += [f"above {_number(item.gt)}" for item in metadata if isinstance(item, Gt)]
     bounds += [f"below {_number(item.lt)}" for item in metadata if isinstance(item, Lt)]
-    return " " + " and ".join(bounds) if bounds else ""
+    return (" of " if ge is not None or le is not None else " ") + " and ".join(bounds) if bounds else ""
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,73 @@
+"""One cell of a plan: all that is known of it before it is sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffbench.diffusion.grid import TimeGrid
+from diffbench.document.words import shown
+from diffbench.models.card import Card
+
+BudgetKind = Literal["nfe", "steps"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell of a plan.
+
+    Attributes:
+        id: 16 hexadecimal digits over all that decides its samples (``suite/identity.py``).
+        model: the suite's id of the model; ``family`` is its card's.
+        card: the model's card, with the cell's clip range.
+        dtype: the network's.
+        channels_last: the network's memory layout.
+        sampler: the suite's id of the sampler.
+        method: its catalog name.
+        method_options: its options, complete.
+        options: swept values only, of the model and of the sampler.
+        grid: the realised grid; None in a skipped cell.
+        grid_label: kind and options, such as ``karras(rho=7)``.
+        budget_kind: ``nfe`` or ``steps``; ``budget`` is the number in the suite.
+        steps: steps of the grid, and ``nfe`` the evaluations that they cost; None in a skipped cell.
+        n: samples, stored in shards of ``shard``, made in batches of ``batch_size``, from ``seed``.
+        skip: why the cell can't be run, or None.
+        same_as: key of the earlier cell of the plan with the same id, or None.
+    """
+
+    id: str
+    model: str
+    family: str
+    card: Card
+    dtype: str
+    channels_last: bool
+    sampler: str
+    method: str
+    method_options: dict[str, Any]
+    options: dict[str, Any]
+    grid: TimeGrid | None
+    grid_label: str
+    budget_kind: BudgetKind
+    budget: int
+    steps: int | None
+    nfe: int | None
+    n: int
+    shard: int
+    batch_size: int
+    seed: int
+    skip: str | None
+    same_as: str | None
+
+    @property
+    def key(self) -> str:
+        """Model, sampler, swept values and budget: unique in a plan, and readable."""
+        swept = ",".join(f"{name}={shown(value)}" for name, value in self.options.items()).replace('"', "")
+        return f"{self.model}/{self.sampler}{f'[{swept}]' if swept else ''}/{self.budget_kind}={self.budget}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, JSON-able, as stored in ``cell.json``; the grid as lists ``t`` and ``sigma``."""
+        own = {name: value for name, value in vars(self).items() if name not in ("card", "grid")}
+        points = {"t": [], "sigma": []} if self.grid is None else self.grid.to_dict()
+        clip = None if self.card.clip is None else list(self.card.clip)
+        final = None if self.grid is None else self.grid.final
+        return {**own, "clip": clip, "weights": self.card.weights_sha256, "final": final, **points}

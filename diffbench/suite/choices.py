@@ -1,0 +1,248 @@
+"""The entries of a suite's lists: models, samplers, grids and metrics, each a bare name or a mapping with options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic_core import InitErrorDetails
+
+from diffbench.catalog import COSTS, GRIDS, METRICS, SAMPLERS, Final, SamplerEntry
+from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
+from diffbench.document.tree import UNREADABLE
+from diffbench.document.words import Says, did_you_mean, shown, unknown
+from diffbench.errors import CardError
+from diffbench.models.card import Card, Range, load_card, looks_like_path, range_fault, shipped_models
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=10_000)]
+
+_METRICS_TO_COME = frozenset({"precision", "recall", "density", "coverage", "solver_error"})
+
+
+class ModelSweep(Spec):
+    """Axes of a model: one cell for every combination."""
+
+    dtype: Annotated[tuple[Dtype, ...], Field(min_length=1)] | None = None
+    clip: Annotated[tuple[Range | None, ...], Field(min_length=1, max_length=1000)] | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """No value twice, and every clip range must rise."""
+        for key in ("dtype", "clip"):
+            yield from repeated((key,), given.get(key))
+        clips = given.get("clip")
+        for index, clip in enumerate(clips if isinstance(clips, tuple) else ()):
+            for problem in range_fault("clip", clip):
+                yield InitErrorDetails(type=problem["type"], loc=("clip", index), input=clip)
+
+
+class ModelChoice(Spec):
+    """A model: the ``name`` of a shipped one, or ``source``, a folder or card. ``clip`` unset: the card's."""
+
+    id: Name
+    name: str | None = None
+    source: str | None = None
+    dtype: Dtype | None = None
+    clip: Range | None = None
+    sweep: ModelSweep = ModelSweep()
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare name or path to a mapping; sources made absolute; the id defaults to the card's name."""
+        if isinstance(value, str):
+            value = {"source" if looks_like_path(value) else "name": value}
+        if not isinstance(value, dict):
+            return value
+        source = value.get("source")
+        if isinstance(source, str) and "://" not in source:
+            value = {**value, "source": str(Path((context or {}).get("directory", "."), source).absolute())}
+        if "id" in value:
+            return value
+        try:
+            return {**value, "id": _card_of(value).name}
+        except (CardError, TypeError):
+            return {**value, "id": UNREADABLE}
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Exactly one card, and it must be readable."""
+        name, source = given.get("name"), given.get("source")
+        if (name is None) == (source is None):
+            yield fault((), 'give either "name" (a shipped model) or "source" (a folder or card)', given)
+        elif isinstance(source, str) and "://" in source:
+            yield fault(("source",), f"{shown(source)}: sources with :// are not implemented yet", source)
+        elif isinstance(name, str) or isinstance(source, str):
+            try:
+                _card_of(given)
+            except CardError as error:
+                yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
+        yield from range_fault("clip", given.get("clip"))
+        sweep = given.get("sweep")
+        for key in sweep if isinstance(sweep, dict) else ():
+            if key in given and key in ModelSweep.model_fields:
+                yield fault(("sweep", key), f"{key} is fixed above; give it once", sweep, at_key=True)
+
+    def card(self) -> Card:
+        """The model's card, read from disk. Raises CardError."""
+        return _card_of({"name": self.name, "source": self.source})
+
+
+def _card_of(given: Mapping[str, Any]) -> Card:
+    name, source = given.get("name"), given.get("source")
+    if source is not None:
+        if not isinstance(source, str) or "://" in source:
+            raise CardError(f"no card at {shown(source)}")
+        return load_card(Path(source))
+    if not isinstance(name, str) or name not in shipped_models():
+        raise CardError(unknown("model", name, shipped_models()) + _path_hint(name))
+    return load_card(name)
+
+
+def _path_hint(name: Any) -> str:
+    return "; a folder or card is given as source" if isinstance(name, str) and looks_like_path(name) else ""
+
+
+def _split(value: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """A mapping whose options, everything but ``keys``, are moved under ``options``."""
+    fixed = {key: item for key, item in value.items() if key in keys}
+    return {**fixed, "options": {key: item for key, item in value.items() if key not in keys}}
+
+
+class GridChoice(Spec):
+    """A time grid by kind, with its options beside."""
+
+    kind: Annotated[str, Says("the kind of a grid")]
+    options: dict[str, Any] = Field(default={}, exclude=True)
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare kind to a mapping; options split off."""
+        value = {"kind": value} if isinstance(value, str) else value
+        return _split(value, ("kind",)) if isinstance(value, dict) else value
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A known kind, with options that it takes."""
+        kind, options = given.get("kind"), given["options"]
+        if isinstance(kind, str) and kind not in GRIDS:
+            yield fault(("kind",), unknown("grid", kind, GRIDS), kind)
+        if kind not in GRIDS:
+            return
+        found = option_faults(GRIDS[kind], options, beside=("kind",))
+        yield from found
+        if found:
+            return
+        low, high, sigmas = (options.get(key) for key in ("sigma_min", "sigma_max", "sigmas"))
+        if low is not None and high is not None and low >= high:
+            yield fault(("sigma_min",), f"{shown(low)} is not allowed; it must be below sigma_max, {shown(high)}", low)
+        for index in range(1, len(sigmas or ())):
+            if not 0 < sigmas[index] < sigmas[index - 1]:
+                message = f"{shown(sigmas[index])} is not allowed; sigmas are positive and decrease strictly"
+                yield fault(("sigmas", index), message, sigmas[index])
+
+
+class SamplerChoice(Spec):
+    """A sampler of the catalog under an id of the suite's, with its options beside; ``sweep`` makes axes of options."""
+
+    id: Name
+    sampler: Annotated[str, Says("the name of a sampler")]
+    grid: GridChoice | None = None
+    final: Final = "denoise"
+    sweep: dict[str, Values] = {}
+    options: dict[str, Any] = Field(default={}, exclude=True)
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare name to a mapping; options split off; the id defaults to the sampler's name."""
+        value = {"sampler": value} if isinstance(value, str) else value
+        if not isinstance(value, dict):
+            return value
+        value = _split(value, ("id", "sampler", "grid", "final", "sweep"))
+        name = value.get("sampler")
+        return {"id": name if isinstance(name, str) and name in SAMPLERS else UNREADABLE, **value}
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A known sampler, with options and swept values that it takes."""
+        name, options, sweep = given.get("sampler"), given["options"], given.get("sweep", {})
+        if isinstance(name, str) and name.startswith("diffusers:"):
+            yield fault(("sampler",), f"{shown(name)}: samplers of diffusers are not implemented yet", name)
+        elif isinstance(name, str) and name not in SAMPLERS:
+            yield fault(("sampler",), unknown("sampler", name, SAMPLERS), name)
+        elif isinstance(name, str):
+            sweep = sweep if isinstance(sweep, dict) else {}
+            yield from _fixed_faults(SAMPLERS[name], options, sweep)
+            for key, values in sweep.items():
+                yield from _swept_faults(SAMPLERS[name], options, key, values)
+        elif "sampler" not in given:
+            for key in options:
+                if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
+                    yield fault((key,), f"unknown key {shown(key)}{meant}", options[key], at_key=True)
+
+
+_BESIDE = ("id", "sampler", "grid", "final", "sweep")
+
+
+def _fixed_faults(
+    entry: SamplerEntry, options: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterable[InitErrorDetails]:
+    """Problems of options beside the id; an option that the method requires may be swept instead."""
+    swept = {key: values[0] for key, values in sweep.items() if isinstance(values, tuple) and values}
+    for problem in option_faults(entry.options, {**swept, **options}, _BESIDE):
+        path = problem["loc"]
+        if not path or path[0] in options:
+            yield problem
+
+
+def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:
+    known = entry.options.model_fields
+    if key in ("grid", "final"):
+        yield fault(("sweep", key), f"sweeping {key} is not implemented yet", values, at_key=True)
+    elif key not in known:
+        yield fault(("sweep", key), unknown(f"option of {entry.name}", key, known), values, at_key=True)
+    elif key in options:
+        yield fault(("sweep", key), f"{key} is fixed above; give it once", values, at_key=True)
+    else:
+        yield from repeated(("sweep", key), values)
+        for index, value in enumerate(values if isinstance(values, tuple) else ()):
+            for problem in option_faults(entry.options, {**options, key: value}):
+                path = problem["loc"]
+                if path and path[0] == key:
+                    kind, given = problem["type"], problem["input"]
+                    yield InitErrorDetails(type=kind, loc=("sweep", key, index, *path[1:]), input=given)
+
+
+class MetricChoice(Spec):
+    """A quality metric of the catalog, with all its options."""
+
+    name: Annotated[str, Field(alias="metric"), Says("the name of a metric")]
+    options: dict[str, Any] = Field(default={}, exclude=True)
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare name to a mapping; options split off, and completed where they are fine."""
+        value = {"metric": value} if isinstance(value, str) else value
+        if not isinstance(value, dict):
+            return value
+        value = _split(value, ("metric",))
+        name = value.get("metric")
+        if isinstance(name, str) and name in METRICS and not option_faults(METRICS[name].options, value["options"]):
+            value["options"] = METRICS[name].options.model_validate(value["options"]).model_dump()
+        return value
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A known metric, with options that it takes."""
+        name = given.get("metric")
+        if isinstance(name, str) and name in METRICS:
+            yield from option_faults(METRICS[name].options, given["options"], beside=("metric",))
+        elif name in _METRICS_TO_COME:
+            yield fault(("metric",), f"the metric {shown(name)} is not implemented yet", name)
+        elif isinstance(name, str) and name in COSTS:
+            message = f"{shown(name)} is measured by the timing pass of every run; leave it out of the metrics"
+            yield fault(("metric",), message, name)
+        elif isinstance(name, str):
+            yield fault(("metric",), unknown("metric", name, METRICS), name)

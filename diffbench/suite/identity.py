@@ -1,0 +1,75 @@
+"""A cell's id: a hash of everything that decides its samples, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from diffbench.catalog import SAMPLERS
+from diffbench.diffusion.grid import TimeGrid
+from diffbench.models.card import Card
+
+VERSION = "diffbench-cell-v1"
+
+
+def canonical_method(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The (sampler, complete options) that all samplers equal to this one, update for update, are known by."""
+    seen: set[str] = set()
+    while name not in seen:
+        seen.add(name)
+        entry = SAMPLERS[name]
+        validated = entry.options.model_validate(options)
+        options = validated.model_dump()
+        same = entry.same_as(validated)
+        if same is None:
+            break
+        name, options = same
+    return name, options
+
+
+def identity(
+    *,
+    card: Card,
+    method: str,
+    method_options: dict[str, Any],
+    grid: TimeGrid | None,
+    dtype: str,
+    channels_last: bool,
+    batch_size: int,
+    shard: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What decides a cell's samples, JSON-able.
+
+    Not the number of samples (each depends on its own index), the budget's label, display ids, or the device. The
+    card's ``clip`` is the cell's. Files are known by their sha256, so that a moved checkpoint keeps its cells.
+    """
+    name, options = canonical_method(method, method_options)
+    return {
+        "version": VERSION,
+        "weights": card.weights_sha256,
+        "network": card.network.model_dump(),
+        "prediction": card.prediction,
+        "schedule": card.schedule_object().to_dict(),
+        "time_scale": card.time_scale,
+        "range": card.data.range,
+        "shape": card.data.shape,
+        "codec": None if card.codec is None else card.codec.model_dump(),
+        "clip": card.clip,
+        "method": name,
+        "options": options,
+        "grid": None if grid is None else grid.to_dict(),
+        "final": None if grid is None else grid.final,
+        "dtype": dtype,
+        "channels_last": channels_last,
+        "batch_size": batch_size,
+        "shard": shard,
+        "seed": seed,
+    }
+
+
+def digest(what: dict[str, Any]) -> str:
+    """16 hexadecimal digits of the sha256 of the canonical JSON: sorted keys, no spaces, floats in shortest form."""
+    text = json.dumps(what, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,212 @@
+"""A suite to its cells: models x samplers x budgets, sweeps multiplied out, in the suite's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from pydantic import ValidationError
+
+from diffbench.catalog import GRIDS, SAMPLERS, SamplerEntry
+from diffbench.diffusion.grid import Final, TimeGrid, default_grid, time_grid
+from diffbench.diffusion.schedule import NoiseSchedule
+from diffbench.document.words import shown
+from diffbench.errors import ScheduleError, UsageError
+from diffbench.models.card import Card
+from diffbench.suite.cell import BudgetKind, Cell
+from diffbench.suite.choices import GridChoice, ModelChoice, SamplerChoice
+from diffbench.suite.identity import digest, identity
+from diffbench.suite.select import select
+from diffbench.suite.spec import Suite, layout
+
+__all__ = ["BudgetKind", "Cell", "plan"]
+
+Budget = tuple[BudgetKind, int]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model with one combination of its swept values, in ``options``."""
+
+    id: str
+    card: Card
+    schedule: NoiseSchedule
+    dtype: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    """A sampler with one combination of its swept values, in ``options``; ``complete`` are all its options."""
+
+    choice: SamplerChoice
+    entry: SamplerEntry
+    options: dict[str, Any]
+    complete: dict[str, Any]
+
+
+def plan(suite: Suite, only: str | None = None) -> list[Cell]:
+    """All cells of a suite, or those that ``only`` selects; a cell that can't be run is there with its reason.
+
+    Raises CardError for a model that can't be read any more, UsageError for a selection that makes no sense.
+    """
+    return _marked(select(list(_Planner(suite).cells()), only))
+
+
+def _marked(cells: list[Cell]) -> list[Cell]:
+    first: dict[str, str] = {}
+    marked = []
+    for cell in cells:
+        known = cell.key if cell.skip else first.setdefault(cell.id, cell.key)
+        marked.append(cell if known == cell.key else replace(cell, same_as=known))
+    return marked
+
+
+class _Planner:
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.models = {choice.id: list(_models(choice, suite.run.dtype)) for choice in suite.models}
+        self.samplers = {choice.id: list(_samplers(choice)) for choice in suite.samplers}
+        self.grids: dict[tuple[object, ...], TimeGrid | str] = {}
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell once: the budgets' first, then those of ``include``, without those of ``exclude``."""
+        seen: set[str] = set()
+        for model, sampler, budget in self.wanted():
+            if self.excluded(model, sampler, budget):
+                continue
+            cell = self.cell(model, sampler, budget)
+            if cell.key not in seen:
+                seen.add(cell.key)
+                yield cell
+
+    def wanted(self) -> Iterator[tuple[_Model, _Sampler, Budget]]:
+        suite = self.suite
+        budgets: list[Budget] = [("nfe", budget) for budget in suite.budgets.nfe]
+        budgets += [("steps", budget) for budget in suite.budgets.steps]
+        models = [model for choice in suite.models for model in self.models[choice.id]]
+        samplers = [sampler for choice in suite.samplers for sampler in self.samplers[choice.id]]
+        yield from product(models, samplers, budgets)
+        for rule in suite.include:
+            more: Budget = ("steps", rule.steps or 0) if rule.nfe is None else ("nfe", rule.nfe)
+            yield from product(self.models[rule.model], self.samplers[rule.sampler], [more])
+
+    def excluded(self, model: _Model, sampler: _Sampler, budget: Budget) -> bool:
+        return any(
+            rule.model in (None, model.id)
+            and rule.sampler in (None, sampler.choice.id)
+            and (rule.nfe is None or budget == ("nfe", rule.nfe))
+            and (rule.steps is None or budget == ("steps", rule.steps))
+            for rule in self.suite.exclude
+        )
+
+    def cell(self, model: _Model, sampler: _Sampler, budget: Budget) -> Cell:
+        suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
+        grid_choice = choice.grid or GridChoice.model_validate(default_grid(model.schedule))
+        found = self.realise(model, sampler, grid_choice, budget)
+        grid, skip = (None, found) if isinstance(found, str) else (found, None)
+        batch_size = min(suite.run.batch_size, suite.samples.shard)
+        channels_last = layout(suite.run.channels_last, model.dtype)
+        decides = identity(
+            card=card,
+            method=entry.name,
+            method_options=sampler.complete,
+            grid=grid,
+            dtype=model.dtype,
+            channels_last=channels_last,
+            batch_size=batch_size,
+            shard=suite.samples.shard,
+            seed=suite.seed,
+        )
+        # A skipped cell has no samples; its id only has to differ from all others.
+        own = decides if skip is None else {**decides, "skip": skip, "budget": budget, "sampler": choice.id}
+        return Cell(
+            id=digest(own),
+            model=model.id,
+            family=card.family,
+            card=card,
+            dtype=model.dtype,
+            channels_last=channels_last,
+            sampler=choice.id,
+            method=entry.name,
+            method_options=sampler.complete,
+            options={**model.options, **sampler.options},
+            grid=grid,
+            grid_label=_grid_label(grid_choice, choice.final),
+            budget_kind=budget[0],
+            budget=budget[1],
+            steps=None if grid is None else grid.steps,
+            nfe=None if grid is None else entry.nfe(grid.steps, choice.final),
+            n=suite.samples.n,
+            shard=suite.samples.shard,
+            batch_size=batch_size,
+            seed=suite.seed,
+            skip=skip,
+            same_as=None,
+        )
+
+    def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | str:
+        """The cell's grid, or why it has none."""
+        entry, final = sampler.entry, sampler.choice.final
+        if unmet := _unmet(entry, model):
+            return unmet
+        kind, number = budget
+        steps = number if kind == "steps" else entry.steps_within(number, final)
+        if steps is None:
+            return f"{number} evaluations are too few: one step of {entry.name} costs {entry.nfe(1, final)}"
+        key = (id(model.schedule), grid.kind, tuple(sorted(grid.options.items())), steps, final)
+        if key not in self.grids:
+            try:
+                self.grids[key] = time_grid(model.schedule, steps, grid.kind, final, **grid.options)
+            except ScheduleError as error:
+                self.grids[key] = str(error)
+        return self.grids[key]
+
+
+def _unmet(entry: SamplerEntry, model: _Model) -> str | None:
+    """What a sampler needs and the model's schedule does not offer, in words."""
+    schedule = model.schedule
+    if "sde" in entry.needs and not schedule.has_sde:
+        kind = "a discrete schedule" if schedule.discrete else "a schedule without an SDE"
+        return f"{entry.name} needs the family's SDE; {model.id} has {kind}"
+    if "variance_preserving" in entry.needs and not schedule.variance_preserving:
+        return f"{entry.name} needs a variance-preserving schedule; that of {model.id} is not"
+    return None
+
+
+def _models(choice: ModelChoice, dtype: str) -> Iterator[_Model]:
+    card = choice.card()
+    schedule = card.schedule_object()
+    swept = {key: getattr(choice.sweep, key) for key in ("dtype", "clip") if getattr(choice.sweep, key) is not None}
+    for values in product(*swept.values()):
+        options = dict(zip(swept, values, strict=True))
+        clip = options.get("clip", choice.clip if "clip" in choice.model_fields_set else card.clip)
+        own = card.model_copy(update={"clip": clip})
+        shown_options = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        yield _Model(choice.id, own, schedule, options.get("dtype", choice.dtype or dtype), shown_options)
+
+
+def _samplers(choice: SamplerChoice) -> Iterator[_Sampler]:
+    entry = SAMPLERS[choice.sampler]
+    for values in product(*choice.sweep.values()):
+        swept = dict(zip(choice.sweep, values, strict=True))
+        try:
+            complete = entry.options.model_validate({**choice.options, **swept}).model_dump()
+        except ValidationError as error:  # options that are fine one by one, but not together
+            problem = error.errors()[0]["msg"]
+            raise UsageError(f"sampler {choice.id}, {shown_options(swept)}: {problem}") from None
+        yield _Sampler(choice, entry, {key: complete[key] for key in swept}, complete)
+
+
+def shown_options(options: dict[str, Any]) -> str:
+    """``eta=0.2, s_churn=4``."""
+    return ", ".join(f"{key}={shown(value)}" for key, value in options.items())
+
+
+def _grid_label(choice: GridChoice, final: Final) -> str:
+    options = GRIDS[choice.kind].model_validate(choice.options).model_dump(exclude_none=True)
+    said = [f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}" for key, value in options.items()]
+    said += [f"final={final}"] if final != "denoise" else []
+    return f"{choice.kind}({', '.join(said)})" if said else choice.kind

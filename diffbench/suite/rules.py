@@ -1,0 +1,96 @@
+"""Rules between the keys of a suite, checked on what is given, so that they show together with all other problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+from pydantic_core import InitErrorDetails
+
+from diffbench.document.spec import fault
+from diffbench.document.words import key_path, shown, unknown
+from diffbench.suite.choices import MetricChoice, ModelChoice, SamplerChoice
+
+MAX_CELLS = 100_000
+
+
+def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+    """All problems between the keys of a suite."""
+    models = [ModelChoice.prepare(item, context) for item in _items(given, "models")]
+    samplers = [SamplerChoice.prepare(item, context) for item in _items(given, "samplers")]
+    metrics = [MetricChoice.prepare(item, context) for item in _items(given, "metrics")]
+    yield from _taken("models", "id", models)
+    yield from _taken("samplers", "id", samplers)
+    yield from _taken("metrics", "metric", metrics)
+    for key in ("include", "exclude"):
+        for index, rule in enumerate(_items(given, key)):
+            if isinstance(rule, dict):
+                yield from _unknown_id((key, index, "model"), rule, models)
+                yield from _unknown_id((key, index, "sampler"), rule, samplers)
+                if key == "exclude":
+                    yield from _unknown_budget((key, index), rule, given)
+    yield from _too_many(given, models, samplers)
+
+
+def _items(given: Mapping[str, Any], key: str) -> tuple[Any, ...]:
+    value = given.get(key)
+    return value if isinstance(value, tuple) else ()
+
+
+def _taken(key: str, label: str, items: list[Any]) -> Iterable[InitErrorDetails]:
+    """Ids that occur twice, upper and lower case being the same: they name files and columns."""
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        name = item.get(label) if isinstance(item, dict) else None
+        if not isinstance(name, str):
+            continue
+        if (folded := name.casefold()) in first:
+            other = key_path((key, first[folded]))
+            advice = "; give each an id of its own" if label == "id" else ""
+            message = f"{shown(name)} is the name of {other} already (case does not count){advice}"
+            yield fault((key, index, label), message, name)
+        first.setdefault(folded, index)
+
+
+def _unknown_id(path: tuple[str | int, ...], rule: Mapping[str, Any], items: list[Any]) -> Iterable[InitErrorDetails]:
+    wanted = rule.get(str(path[-1]))
+    ids = [item.get("id") if isinstance(item, dict) else None for item in items]
+    # An entry without a readable id has its own problem, and may be the one meant.
+    known = [name for name in ids if isinstance(name, str)]
+    if isinstance(wanted, str) and wanted not in known and len(known) == len(ids):
+        yield fault(path, unknown(f"{path[-1]} id", wanted, known), wanted)
+
+
+def _unknown_budget(
+    path: tuple[str | int, ...], rule: Mapping[str, Any], given: Mapping[str, Any]
+) -> Iterable[InitErrorDetails]:
+    budgets = given.get("budgets")
+    for kind in ("nfe", "steps"):
+        wanted = rule.get(kind)
+        listed = budgets.get(kind, ()) if isinstance(budgets, dict) else None
+        if type(wanted) is not int or not isinstance(listed, tuple):
+            continue
+        included = tuple(item.get(kind) for item in _items(given, "include") if isinstance(item, dict))
+        if wanted not in listed + included:
+            yield fault((*path, kind), f"{wanted} is not among the suite's budgets of {kind}", wanted)
+
+
+def _too_many(given: Mapping[str, Any], models: list[Any], samplers: list[Any]) -> Iterable[InitErrorDetails]:
+    budgets = given.get("budgets")
+    count = sum(len(_items(budgets, kind)) for kind in ("nfe", "steps")) if isinstance(budgets, dict) else 0
+    variants = [sum(_variants(item) for item in items) for items in (models, samplers)]
+    cells = prod(variants) * count
+    if cells > MAX_CELLS:
+        message = (
+            f"{cells:,} cells ({variants[0]:,} models x {variants[1]:,} samplers x {count:,} budgets, sweeps "
+            f"multiplied out); at most {MAX_CELLS:,}"
+        )
+        yield fault((), message, given)
+
+
+def _variants(item: Any) -> int:
+    sweep = item.get("sweep") if isinstance(item, dict) else None
+    if not isinstance(sweep, dict):
+        return 1
+    return prod(len(values) for values in sweep.values() if isinstance(values, tuple))

@@ -1,0 +1,163 @@
+"""What a suite says, as pydantic models of its YAML; every problem that the text alone shows is found here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import InitErrorDetails
+
+from diffbench.document.spec import Name, Spec, fault, repeated
+from diffbench.document.words import Says
+from diffbench.models.card import Version1
+from diffbench.suite import rules
+from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice, SamplerChoice
+
+DEFAULT_BATCH = 128
+MAX_BATCH = 65_536
+
+Batch = Annotated[int, Field(ge=1, le=MAX_BATCH)]
+Budget = Annotated[int, Field(ge=1, le=10_000)]
+BudgetList = Annotated[tuple[Budget, ...], Field(min_length=1, max_length=1000)]
+
+
+def _text_or_bool(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        return value
+    raise ValueError("neither text nor a boolean")  # 1 equals True, also to pydantic
+
+
+class Samples(Spec):
+    """``n`` samples a cell, made and stored in shards of ``shard`` (default: the batch size)."""
+
+    n: Annotated[int, Field(ge=1, le=10_000_000)]
+    shard: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_BATCH
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare number is ``n``."""
+        return value if isinstance(value, dict) else {"n": value}
+
+
+class Budgets(Spec):
+    """What every model and sampler is given: evaluations a sample (``nfe``), or steps, or both kinds."""
+
+    nfe: BudgetList = ()
+    steps: BudgetList = ()
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """At least one budget, none twice."""
+        if "nfe" not in given and "steps" not in given:
+            yield fault((), 'give "nfe", "steps" or both: lists of whole numbers', given)
+        for kind in ("nfe", "steps"):
+            yield from repeated((kind,), given.get(kind))
+
+
+class Inclusion(Spec):
+    """Further cells: a model and a sampler, with all their swept values, at one more budget."""
+
+    model: str
+    sampler: str
+    nfe: Budget | None = None
+    steps: Budget | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Exactly one budget."""
+        if (given.get("nfe") is None) == (given.get("steps") is None):
+            yield fault((), 'give either "nfe" or "steps"', given)
+
+
+class Exclusion(Spec):
+    """Cells to leave out: those that match all keys given."""
+
+    model: str | None = None
+    sampler: str | None = None
+    nfe: Budget | None = None
+    steps: Budget | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """At least one key, one budget at most."""
+        if all(given.get(key) is None for key in cls.model_fields):
+            yield fault((), "would leave out every cell; give a model, a sampler or a budget", given)
+        if given.get("nfe") is not None and given.get("steps") is not None:
+            yield fault((), 'give "nfe" or "steps", not both', given)
+
+
+class Keep(Spec):
+    """What a run keeps beside features: the images of the first ``samples`` samples of every cell."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"features"})
+    samples: Annotated[int, Field(ge=0, le=100_000)] = 64
+
+
+class RunSettings(Spec):
+    """How cells are sampled. ``channels_last: auto`` is true for the 16-bit types."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"compile", "engine", "guidance"})
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$"), Says("auto, cpu, cuda or cuda:<index>")
+    ] = "auto"
+    batch_size: Batch = DEFAULT_BATCH
+    dtype: Dtype = "float32"
+    keep: Keep = Keep()
+    channels_last: Annotated[Literal["auto", True, False], BeforeValidator(_text_or_bool)] = "auto"
+
+
+class Timing(Spec):
+    """The timing pass: at most ``seconds`` in all (0: none), in batches of ``batch_size`` (default: the run's)."""
+
+    seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 60.0
+    batch_size: Batch = DEFAULT_BATCH
+
+
+class Suite(Spec):
+    """A suite, complete: what a run folder's ``suite.yaml`` says."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"compare", "expect", "extends", "defaults", "execution", "report"})
+
+    version: Version1 = 1
+    name: Name
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    samples: Samples = Samples(n=2000)
+    models: Annotated[tuple[ModelChoice, ...], Field(min_length=1, max_length=1000)]
+    samplers: Annotated[tuple[SamplerChoice, ...], Field(min_length=1, max_length=1000)]
+    budgets: Budgets
+    include: Annotated[tuple[Inclusion, ...], Field(max_length=10_000)] = ()
+    exclude: Annotated[tuple[Exclusion, ...], Field(max_length=10_000)] = ()
+    metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)] = tuple(
+        MetricChoice(metric=name) for name in ("fid", "is", "kid")
+    )
+    run: RunSettings = RunSettings()
+    timing: Timing = Timing()
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """Fill in what depends on other keys: the name on the file's, shards and timing on the batch size."""
+        if not isinstance(value, dict):
+            return value
+        stem = (context or {}).get("name", "")
+        if re.fullmatch("[A-Za-z0-9_][A-Za-z0-9._+=-]{0,63}", stem):
+            value = {"name": stem, **value}
+        run = value.get("run")
+        batch = run.get("batch_size") if isinstance(run, dict) else None
+        if type(batch) is not int or not 1 <= batch <= MAX_BATCH:
+            return value
+        samples, timing = value.get("samples", 2000), value.get("timing", {})
+        samples = samples if isinstance(samples, dict) else {"n": samples}
+        timing = {"batch_size": batch, **timing} if isinstance(timing, dict) else timing
+        return {**value, "samples": {"shard": batch, **samples}, "timing": timing}
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Everything that the lists must agree about."""
+        return rules.faults(given, context)
+
+
+def layout(channels_last: bool | str, dtype: str) -> bool:
+    """Whether the network runs in channels-last memory layout; ``auto`` depends on the dtype alone, not the device."""
+    return dtype != "float32" if channels_last == "auto" else bool(channels_last)
