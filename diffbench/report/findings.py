@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, lower_is_better, models, title, unique, with_interval
+from diffbench.report.frame import CellView, lower_is_better, models, number, title, with_interval
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,45 @@ def _agreement(run: RunFolder, model: str, cells: Sequence[CellView], metric: st
     label = max(solved, key=lambda cell: (cell.budget_kind == "nfe", cell.budget or 0)).budget_label
     there = [cell for cell in solved if cell.budget_label == label]
     named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)
+    absent = [c for c in cells if c.budget_label == label and c.value(metric) is None and not run.stochastic(c)]
+    missing = tuple(f"{c.series} was {'not scored' if c.status == 'ok' else c.status} there." for c in absent)
     if len(there) < 2:
-        return Agreement(model, None, (f"Only one deterministic sampler was scored at {label}: {named}.",))
+        return Agreement(model, None, (f"Only one deterministic sampler was scored at {label}: {named}.", *missing))
     pairs = [(a, b) for i, a in enumerate(there) for b in there[i + 1 :]]
     if any(overlap(a, b, metric) is None for a, b in pairs):
-        return Agreement(model, None, (f"At {label} not all scores have an interval: {named}.",))
+        return Agreement(model, None, (f"At {label} not all scores have an interval: {named}.", *missing))
     apart = [(a, b) for a, b in pairs if not overlap(a, b, metric)]
     if not apart:
-        return Agreement(model, True, (f"At {label} all intervals of {title(metric)} overlap: {named}.",))
+        return Agreement(model, True, (f"At {label} all intervals of {title(metric)} overlap: {named}.", *missing))
     said = [f"At {label} not all intervals of {title(metric)} overlap: {named}."]
     said.append("Apart: " + "; ".join(f"{a.series} from {b.series}" for a, b in apart) + ".")
-    return Agreement(model, False, (*said, *_reasons(run, solved, apart, metric)))
+    return Agreement(model, False, (*said, *_reasons(run, solved, apart, metric), *missing))
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A sampler's change between its last two budgets."""
+
+    series: str
+    change: float
+    moving: bool
+    sentence: str
+
+
+def _move(run: RunFolder, solved: Sequence[CellView], last: CellView, metric: str) -> _Move | None:
+    earlier = [c for c in solved if c.series == last.series and c.budget_kind == last.budget_kind]
+    earlier = [c for c in earlier if (c.budget or 0) < (last.budget or 0)]
+    if not earlier:
+        return None
+    before = max(earlier, key=lambda cell: cell.budget or 0)
+    old, new, half = before.value(metric), last.value(metric), last[metric].half_width
+    if old is None or new is None or half is None:
+        return None
+    order = run.order(last)
+    name = last.series if order is None else f"{last.series} (order {order})"
+    step = ", ".join(f"{with_interval(cell[metric])} at {cell.budget_label}" for cell in (before, last))
+    moving = abs(new - old) > half
+    return _Move(last.series, new - old, moving, f"{name} {'still moves' if moving else 'has settled'}: {step}.")
 
 
 def _reasons(
@@ -112,36 +140,22 @@ def _reasons(
 ) -> list[str]:
     """What each sampler that lies apart did between its last two budgets, and what follows from it."""
     involved = {cell.series: cell for pair in apart for cell in pair}
-    said, moving = [], []
-    for series, last in involved.items():
-        earlier = [c for c in solved if c.series == series and (c.budget or 0) < (last.budget or 0)]
-        if not earlier:
-            continue
-        before = max(earlier, key=lambda cell: cell.budget or 0)
-        old, new, half = before.value(metric), last.value(metric), last[metric].half_width
-        if old is None or new is None or half is None:
-            continue
-        order = run.order(last)
-        name = series if order is None else f"{series} (order {order})"
-        step = ", ".join(f"{with_interval(cell[metric])} at {cell.budget_label}" for cell in (before, last))
-        if abs(new - old) > half:
-            moving.append(series)
-            said.append(f"{name} still moves: {step}.")
-        else:
-            said.append(f"{name} has settled: {step}.")
-    return [*said, _conclusion(moving, said, metric)]
+    moves = [move for cell in involved.values() if (move := _move(run, solved, cell, metric)) is not None]
+    return [*(move.sentence for move in moves), _conclusion(moves)]
 
 
-def _conclusion(moving: Sequence[str], said: Sequence[str], metric: str) -> str:
-    if not said:
+def _conclusion(moves: Sequence[_Move]) -> str:
+    if not moves:
         return "With a single budget the run can't say whether discretisation error is the reason."
-    if moving:
-        names = " and ".join(unique(moving))
+    most = max(moves, key=lambda move: abs(move.change))
+    if not most.moving:
         return (
-            f"So the discretisation error of {names} is not yet small at this budget; it accounts for "
-            f"differences of the size by which {title(metric)} still moves."
+            "None moves any more by more than its interval's half-width, so discretisation error that more steps would "
+            "remove does not explain the difference; the last step, clipping or the grid may."
         )
+    others = ", ".join(f"{move.series} {number(abs(move.change), 2)}" for move in moves if move is not most)
+    against = f", the others less ({others})" if others else ""
     return (
-        "None still moves by more than its interval's half-width, so discretisation error that more steps would "
-        "remove does not explain the difference; the last step, clipping or the grid may."
+        f"{most.series} moved most, by {number(abs(most.change), 2)}{against}: its discretisation error is not yet "
+        "small at this budget, which is the likeliest reason for the difference."
     )

@@ -92,20 +92,24 @@ def _points(
         fill = fills[cell.model]
         axes.plot(x.value, y.value, color=colour, marker=mark.marker, fillstyle="full" if fill == "none" else fill,
                   markerfacecolor="white" if fill == "none" else colour, markerfacecoloralt="white", linestyle="",
-                  markersize=6 if top else 4.5, markeredgecolor=colour, markeredgewidth=1.0, zorder=4 + top)  # fmt: skip
+                  markersize=6 if top else 4.5, markeredgecolor=colour, markeredgewidth=1.0,
+                  zorder=4 + top)  # fmt: skip
 
 
 def _stairs(axes: Axes, best: Sequence[CellView], metric: str) -> None:
     """The border of the region that the run's cells dominate."""
     xs = [cell.value(SECONDS) or 0.0 for cell in best]
     ys = [cell.value(metric) or 0.0 for cell in best]
-    axes.plot([xs[0], *xs, axes.get_xlim()[1]], [axes.get_ylim()[1], *ys, ys[-1]], drawstyle="steps-post",
+    worst = axes.get_ylim()[1 if lower_is_better(best, metric) else 0]
+    axes.plot([xs[0], *xs, axes.get_xlim()[1]], [worst, *ys, ys[-1]], drawstyle="steps-post",
               color=QUIET, linewidth=1.0, zorder=2)  # fmt: skip
 
 
 def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) -> None:
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
-    log_axis(axes, "x", min(xs) / (max(xs) / min(xs)) ** 0.3, max(xs) * 1.5)
+    share = min(0.4, 0.054 * max(len(_name(cell, group)) for cell in group) / WIDTH + 0.03)  # room for a label, left
+    ratio = max(2.0, max(xs) / min(xs))
+    log_axis(axes, "x", min(xs) / ratio ** (share / (1 - share)), max(xs) * ratio**0.1)
     low, high = extent(run, group, metric)
     if low is not None and high is not None:
         log_axis(axes, "y", low, high * 1.1)
@@ -137,26 +141,31 @@ def _models(fills: dict[str, FillStyle]) -> list[Line2D]:
 
 # Where a label may stand around its point: offset in points, alignment. The first free place is taken. What lies below
 # and left of the front is empty by definition, so these places come first.
+_FREE_SIDE = ((-7, 0, "right", "center"), (-6, -5, "right", "top"), (0, -8, "center", "top"), (-1, -8, "right", "top"),
+              (1, -8, "left", "top"), (-6, 5, "right", "bottom"))  # fmt: skip
+_OTHER_SIDE = ((6, 5, "left", "bottom"), (7, 0, "left", "center"), (0, 8, "center", "bottom"), (6, -5, "left", "top"))
 _PLACES = [
     (dx * reach, dy * reach, ha, va)
-    for reach in (1.0, 1.7, 2.6, 3.8, 5.0)
-    for dx, dy, ha, va in (
-        (-7, 0, "right", "center"), (-6, -5, "right", "top"), (0, -8, "center", "top"), (-6, 5, "right", "bottom"),
-        (6, 5, "left", "bottom"), (7, 0, "left", "center"), (0, 8, "center", "bottom"), (6, -5, "left", "top"),
-    )
-]  # fmt: skip
+    for sides, reaches in ((_FREE_SIDE, (1.0, 1.7, 2.6)), (_OTHER_SIDE, (1.0, 1.7)), (_FREE_SIDE, (3.8, 5.0, 6.5)))
+    for reach in reaches
+    for dx, dy, ha, va in sides
+]
+
 _LEADER = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+
+
+def _name(cell: CellView, group: Sequence[CellView]) -> str:
+    model = f"{shorten(cell.model, 28)} · " if len(models(group)) > 1 else ""
+    return f"{model}{shorten(cell.series, 28)} @ {cell.cost_label}"
 
 
 def _labels(figure: Figure, axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
     """Name the front's points, each where it covers no point, interval or other label."""
     taken = [box for cell in group for box in _marks(axes, cell, metric)] + _steps(axes, best, metric)
-    several = len(models(group)) > 1
     for cell in best:
-        name = f"{shorten(cell.model, 28)} · " if several else ""
-        text = f"{name}{shorten(cell.series, 28)} @ {cell.cost_label}"
-        note = axes.annotate(text, (cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0), fontsize=7, color=INK,
-                             textcoords="offset points", xytext=(0, 0), zorder=6)  # fmt: skip
+        point = (cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0)
+        note = axes.annotate(_name(cell, group), point, fontsize=7, color=INK, textcoords="offset points",
+                             xytext=(0, 0), zorder=6)  # fmt: skip
         taken.append(_place(figure, axes, note, taken))
 
 

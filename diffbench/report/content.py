@@ -1,0 +1,203 @@
+"""What ``report.html`` and ``report.md`` say, before it is written in either format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffbench.report.findings import Agreement, Best, agreements, best_per_budget
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import CellView, main_metric, models, number, title, unique
+from diffbench.report.tables import Entry, Table, best_table, results_table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the run folder: its stem under ``figures/``, and what is below it."""
+
+    name: str
+    caption: str
+    alt: str
+    has_csv: bool
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a page shows; all text is plain and not yet escaped."""
+
+    name: str
+    counts: str
+    metric: str | None
+    answers: tuple[tuple[str, str], ...]
+    best: Table | None
+    agreements: tuple[Agreement, ...]
+    pictures: tuple[Picture, ...]
+    results: Table
+    gaps: Table
+    notes: tuple[str, ...]
+    provenance: Table
+    suite_text: str
+
+
+def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
+    """Work out what the page says of ``run``."""
+    metric = main_metric(run.cells)
+    found = best_per_budget(run.cells, metric) if metric else []
+    return Content(
+        name=run.name,
+        counts=_counts(run.cells),
+        metric=title(metric) if metric else None,
+        answers=tuple((model, _answer(found, model)) for model in models(run.cells)),
+        best=best_table(found, metric) if metric and found else None,
+        agreements=tuple(agreements(run, metric)) if metric else (),
+        pictures=tuple(pictures),
+        results=results_table(run.cells),
+        gaps=gaps(run.cells),
+        notes=tuple(notes(run, metric)),
+        provenance=_provenance(run),
+        suite_text=run.suite_text,
+    )
+
+
+def _counts(cells: Sequence[CellView]) -> str:
+    by = {status: sum(cell.status == status for cell in cells) for status in ("skipped", "failed", "incomplete")}
+    said = "".join(f", {count} {status}" for status, count in by.items() if count)
+    return f"{len(models(cells))} models, {len(unique(c.series for c in cells))} samplers, {len(cells)} cells{said}"
+
+
+def _answer(found: Sequence[Best], model: str) -> str:
+    """``dpmpp-2m at NFE 5, 10 and 20; heun at NFE 50``; a star marks budgets with samplers not told apart."""
+    at: dict[str, list[str]] = {}
+    for best in found:
+        if best.model == model:
+            at.setdefault(best.cell.series, []).append(best.budget + ("*" if best.ties else ""))
+    if not at:
+        return "no cell was scored"
+    return "; ".join(f"{series} at {_listed(budgets)}" for series, budgets in at.items())
+
+
+def _listed(budgets: Sequence[str]) -> str:
+    first, *rest = budgets
+    word = first.partition(" ")[0] + " "
+    short = [first, *(b.removeprefix(word) for b in rest)]
+    return short[0] if not rest else ", ".join(short[:-1]) + " and " + short[-1]
+
+
+def gaps(cells: Sequence[CellView]) -> Table:
+    """Values that are missing or incomplete, with their reasons; equal ones are told together, whole cells first."""
+    whole: dict[tuple[str, str, str], list[CellView]] = {}
+    part: dict[tuple[str, str, str], list[CellView]] = {}
+    for cell in cells:
+        lacking = {m: s for m, s in cell.scores.items() if s.value is None or s.status != "ok"}
+        why = {
+            m: ("missing" if s.status == "ok" else s.status, s.reason or "no reason given") for m, s in lacking.items()
+        }
+        if len(lacking) == len(cell.scores) and len(set(why.values())) == 1:
+            whole.setdefault(("everything", *next(iter(why.values()))), []).append(cell)
+        else:
+            for metric, reason in why.items():
+                part.setdefault((title(metric), *reason), []).append(cell)
+    left = len(cells) - sum(map(len, whole.values()))
+    rows = [(_where(found), *key) for key, found in whole.items()]
+    every = "all other cells" if whole else "all cells"
+    rows += [(every if len(found) == left else _where(found), *key) for key, found in part.items()]
+    return Table(("cells", "what", "status", "reason"), 4, tuple(tuple(map(Entry, row)) for row in rows))
+
+
+def _where(found: Sequence[CellView]) -> str:
+    lines: dict[str, list[str]] = {}
+    for cell in found:
+        lines.setdefault(f"{cell.model} · {cell.series}", []).append(cell.budget_label)
+    return "; ".join(f"{name} @ {_listed(budgets)}" for name, budgets in lines.items())
+
+
+def notes(run: RunFolder, metric: str | None) -> list[str]:
+    """What the numbers mean."""
+    said = []
+    if metric is not None:
+        said.append(_meaning(run, metric))
+        said += _floors(run, metric)
+    said.append(
+        "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
+        "counts as fixed, and training the model again would move the score by more. All samplers start sample i from "
+        "the same noise, so overlapping intervals say only that this table does not tell two cells apart, not that "
+        "they are equal; a paired comparison of the stored samples sees smaller differences."
+    )
+    said.append(_timing(run))
+    return said
+
+
+def _meaning(run: RunFolder, metric: str) -> str:
+    scored = [cell for cell in run.cells if cell.value(metric) is not None]
+    scales = unique(
+        f"n = {cell.n} images, extractor {cell.extractor}, reference {cell.reference}"
+        + (f" ({size} real images)" if (size := run.references.get(cell.reference or "", {}).get("n")) else "")
+        for cell in scored
+    )
+    name, sizes = title(metric), " or ".join(unique(str(cell.n) for cell in scored)) or "–"
+    return (
+        f"{name} was computed with {'; '.join(scales) or 'nothing'}. {name} depends on n: {name} at n = {sizes} "
+        "compares only with itself, that is with values of the same n, reference and extractor, not with published ones."
+    )
+
+
+def _floors(run: RunFolder, metric: str) -> list[str]:
+    seen: dict[tuple[str | None, int | None], tuple[float, float]] = {}
+    for cell in run.cells:
+        if (floor := run.floor(cell, metric)) is not None:
+            seen[cell.reference, cell.n] = floor
+    return [
+        f"The floor is what real data scores: {title(metric)} of {n} real images of {reference} against the rest, "
+        f"{number(mean)} (sd {number(sd, 2)} over the draws). A score near it can't be told from real data by this "
+        "metric at this n."
+        for (reference, n), (mean, sd) in seen.items()
+    ]
+
+
+def _timing(run: RunFolder) -> str:
+    text = "Seconds per image are sampling and decoding in steady state; feature extraction is not in them."
+    timing = run.timing
+    if not timing:
+        return text + " This run has no timing pass."
+    limit = timing.get("limit", timing.get("seconds"))
+    return (
+        f"{text} They come from a timing pass of its own on {timing.get('device', 'an unnamed device')} at batch size "
+        f"{timing.get('batch_size', '–')}: {timing.get('rounds', '–')} rounds over all cells, "
+        f"{_seconds(timing.get('spent'))} of at most {_seconds(limit)}. They hold for this machine only."
+    )
+
+
+def _seconds(value: Any) -> str:
+    return f"{number(float(value))} s" if isinstance(value, (int, float)) else "–"
+
+
+def _provenance(run: RunFolder) -> Table:
+    rows = list(_flat(run.provenance))
+    for name, entry in run.references.items():
+        if isinstance(entry, Mapping):
+            rows += [(f"reference {name}: {key}", str(value)) for key, value in entry.items() if key != "floors"]
+    for metric in unique(metric for cell in run.cells for metric in cell.signatures):
+        signatures = unique(_comparable(cell.signatures[metric]) for cell in run.cells if metric in cell.signatures)
+        rows += [(f"signature of {title(metric)}", signature) for signature in signatures]
+    return Table(("what", "value"), 2, tuple((Entry(key), Entry(value)) for key, value in rows))
+
+
+def _comparable(signature: str) -> str:
+    """The part of a signature that two scores must share."""
+    try:
+        return json.dumps(json.loads(signature)["comparable"], separators=(", ", ": "), ensure_ascii=False)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return signature
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key} ")
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            rows.append((f"{prefix}{key}", "–" if value is None else text))
+    return rows

@@ -1,0 +1,79 @@
+"""Pages from templates: everything escaped, and for HTML everything inside the one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from diffbench.errors import StoreError
+from diffbench.report.content import Content
+from diffbench.report.frame import printable
+from diffbench.report.tables import Table, markdown, markdown_text
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def _environment(**options: Any) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Any text without characters that act on the page; markup of ours passes."""
+    return value if isinstance(value, Markup) else printable(value)
+
+
+def _block(text: str) -> Markup:
+    """Text of several lines for a ``pre``."""
+    return Markup("\n").join(escape(printable(line.expandtabs())) for line in text.splitlines())
+
+
+def render_html(page: Content, figures: Path) -> str:
+    """The page as one HTML file that asks for nothing: images and style inside, no script.
+
+    Raises:
+        StoreError: a figure that the page shows can't be read from ``figures``.
+    """
+    environment = _environment(autoescape=True, finalize=_plain)
+    environment.filters["block"] = _block
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    images = {picture.name: _data_uri(figures / f"{picture.name}.png") for picture in page.pictures}
+    return environment.get_template("report.html.j2").render(
+        page=page, style=Markup(style), style_sha256=digest, images=images
+    )
+
+
+def _data_uri(path: Path) -> Markup:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    return Markup("data:image/png;base64," + base64.b64encode(data).decode())
+
+
+def render_markdown(page: Content) -> str:
+    """The page as Markdown that points to the figures beside it."""
+    environment = _environment(
+        autoescape=False, finalize=lambda value: value if isinstance(value, Markup) else markdown_text(value)
+    )
+    environment.filters["table"] = _markdown_table
+    environment.filters["fenced"] = _fenced
+    environment.filters["path"] = Markup  # file names of ours (``slug``)
+    return environment.get_template("report.md.j2").render(page=page)
+
+
+def _markdown_table(table: Table) -> Markup:
+    return Markup(markdown(table))
+
+
+def _fenced(text: str) -> Markup:
+    """A code block that its own text can't close."""
+    lines = [printable(line.expandtabs()) for line in text.splitlines()]
+    return Markup("\n".join(["```yaml", *(line.replace("```", "` ` `") for line in lines), "```"]))

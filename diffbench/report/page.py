@@ -1,0 +1,105 @@
+"""``draw``: a run folder to its figures, tables and pages, from its files alone and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffbench.atomic import write_atomically
+from diffbench.report import figures
+from diffbench.report.content import Content, Picture, content
+from diffbench.report.folder import RunFolder, open_run
+from diffbench.report.frame import main_metric, models, title
+from diffbench.report.grids import TILE, grids
+from diffbench.report.html import render_html, render_markdown
+from diffbench.report.pareto import pareto
+from diffbench.report.style import paper_style, slug
+from diffbench.report.tables import Table, latex, markdown
+from diffbench.results import csv_bytes
+
+
+def draw(run: Path) -> list[Path]:
+    """Draw ``figures/``, ``tables/``, ``report.md`` and ``report.html`` into the run folder; returns the files.
+
+    Raises:
+        StoreError: the folder holds no results, or one of its files is corrupt; names the file.
+    """
+    folder = open_run(run)
+    drawn = _figures(folder, run / "figures")
+    page = content(folder, _pictures(folder, {path.name for path in drawn}))
+    tables = _tables(page, run / "tables")
+    written = {"report.md": render_markdown(page), "report.html": render_html(page, run / "figures")}
+    for name, text in written.items():
+        write_atomically(run / name, text.encode())
+    return [run / "report.html", run / "report.md", *drawn, *tables]
+
+
+def _figures(run: RunFolder, folder: Path) -> list[Path]:
+    metric = main_metric(run.cells)
+    with paper_style():
+        if metric is None:
+            return grids(run, None, folder)
+        evaluations = "evaluations per sample (NFE)"
+        return [
+            *figures.quality_against(run, metric, figures.evaluations, f"{slug(metric)}_vs_nfe", evaluations, folder),
+            *figures.quality_against(
+                run, metric, figures.seconds, f"{slug(metric)}_vs_seconds", "seconds per image", folder
+            ),
+            *pareto(run, metric, folder),
+            *grids(run, metric, folder),
+        ]
+
+
+def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
+    """The figures that were drawn, in the page's order, with their captions."""
+    metric = main_metric(run.cells) or ""
+    name, bars = title(metric), "Bars are 95% intervals; dashed lines are stochastic samplers"
+    floor = "; the dotted line is the floor, what real images score"
+    wanted = [
+        (
+            f"{slug(metric)}_vs_nfe",
+            f"{name} against evaluations per sample. {bars}{floor}.",
+            f"{name} against NFE, one panel a model",
+        ),
+        (
+            f"{slug(metric)}_vs_seconds",
+            f"{name} against seconds per image. {bars}{floor}.",
+            f"{name} against seconds per image, one panel a model",
+        ),
+        (
+            "pareto",
+            f"{name} against seconds per image, all models. The line is the front: no cell of this run is both as fast "
+            "and as good as one on it, by point values; pale cells are dominated.",
+            f"{name} against seconds per image, with the front",
+        ),
+    ]
+    for model in models(run.cells):
+        tiles = f"{model}: samples 0 to {TILE[0] * TILE[1] - 1} of every cell; all tiles start from the same noise."
+        best = f"{model}: samples of its best cell."
+        wanted += [
+            (f"grids_{slug(model)}", tiles, f"Samples of {model}, samplers by budgets"),
+            (f"best_{slug(model)}", best, f"Samples of the best cell of {model}"),
+        ]
+    return [
+        Picture(stem, caption, alt, f"{stem}.csv" in files) for stem, caption, alt in wanted if f"{stem}.png" in files
+    ]
+
+
+def _tables(page: Content, folder: Path) -> list[Path]:
+    written: list[Path] = []
+    bold = "bold: the best of a budget and those whose 95% interval overlaps its own"
+    for name, table in (("results", page.results), ("best", page.best), ("gaps", page.gaps)):
+        if table is None:
+            continue
+        comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []
+        files = {"md": markdown(table).encode(), "tex": latex(table, comments).encode(), "csv": _csv(table)}
+        for ending, data in files.items():
+            path = folder / f"{name}.{ending}"
+            write_atomically(path, data)
+            written.append(path)
+    return written
+
+
+def _csv(table: Table) -> bytes:
+    rows: list[Sequence[str]] = [[entry.text for entry in row] for row in table.rows]
+    return csv_bytes(table.columns, rows)

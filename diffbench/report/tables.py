@@ -1,0 +1,169 @@
+"""The results as tables: in the terminal, in Markdown, in LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from diffbench.report.findings import Best, best_per_budget
+from diffbench.report.frame import (
+    SECONDS,
+    CellView,
+    cells,
+    main_metric,
+    number,
+    printable,
+    quality_metrics,
+    title,
+    value_and_half_width,
+    with_interval,
+)
+
+_SHORT_SECONDS = "s/image"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One field of a table; ``strong`` marks the best of a budget and those not told apart from it."""
+
+    text: str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of text, not yet escaped for any format; ``left`` columns are text, the others numbers.
+
+    ``groups`` holds the row indices at which a new model begins.
+    """
+
+    columns: tuple[str, ...]
+    left: int
+    rows: tuple[tuple[Entry, ...], ...]
+    groups: tuple[int, ...] = ()
+
+
+def spent(cell: CellView) -> str:
+    """Evaluations per sample; the budget in brackets where none was spent."""
+    if cell.nfe is not None:
+        return f"{cell.nfe:.4g}"
+    return "–" if cell.budget is None else f"({cell.budget_label.removeprefix('NFE ')})"
+
+
+def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = None) -> Table:
+    """Every cell: model, sampler, NFE, quality metrics with half-widths, seconds per image."""
+    main = main_metric(views)
+    shown = quality_metrics(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
+    shown.sort(key=lambda metric: metric != main)
+    strong = {id(cell) for best in (best_per_budget(views, main) if main else []) for cell in (best.cell, *best.ties)}
+    rows, groups = [], []
+    for index, cell in enumerate(views):
+        if not index or views[index - 1].model != cell.model:
+            groups.append(index)
+        scores = [Entry(with_interval(cell[m]), m == main and id(cell) in strong) for m in shown]
+        if scores and cell.status != "ok" and cell.value(shown[0]) is None:
+            scores[0] = Entry(cell.status)
+        rows.append(
+            (Entry(cell.model), Entry(cell.series), Entry(spent(cell)), *scores, Entry(number(cell.value(SECONDS))))
+        )
+    return Table(("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS), 2, tuple(rows), tuple(groups))
+
+
+def best_table(found: Sequence[Best], metric: str) -> Table:
+    """The best sampler of every model and budget, and those not told apart from it."""
+    rows, groups = [], []
+    for index, best in enumerate(found):
+        if not index or found[index - 1].model != best.model:
+            groups.append(index)
+        ties = ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in best.ties)
+        texts = (best.model, best.budget, best.cell.series, ties or "–", with_interval(best.cell[metric]),
+                 number(best.cell.value(SECONDS)))  # fmt: skip
+        rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
+    columns = ("model", "budget", "best sampler", "not told apart from it", title(metric), _SHORT_SECONDS)
+    return Table(columns, 4, tuple(rows), tuple(groups))
+
+
+def terminal_table(table: pd.DataFrame) -> RichTable:
+    """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
+    views = cells(table)
+    main = main_metric(views)
+    content = results_table(views, [metric for metric in (main, "is") if metric])
+    drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
+    for index, column in enumerate(content.columns):
+        left = index < content.left
+        drawn.add_column(
+            column, justify="left" if left else "right", overflow="ellipsis", no_wrap=True, max_width=28 if left else 16
+        )
+    for index, row in enumerate(content.rows):
+        if index in content.groups and index:
+            drawn.add_row()
+        model = row[0].text if index in content.groups else ""
+        drawn.add_row(printable_text(model), *(printable_text(e.text, e.strong) for e in row[1:]))
+    return drawn
+
+
+def printable_text(text: str, strong: bool = False) -> Text:
+    """Text that rich shows as it is: no markup, no control characters."""
+    return Text(printable(text), style="bold" if strong else "")
+
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$])")
+
+
+def markdown_text(text: object) -> str:
+    """Text that Markdown shows as it is."""
+    plain = printable(text).replace("&", "&amp;")
+    return _MARKDOWN.sub(r"\\\1", plain)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, with a newline at its end."""
+
+    def line(fields: Sequence[str]) -> str:
+        return "| " + " | ".join(fields) + " |"
+
+    rules = ["---" if index < table.left else "---:" for index in range(len(table.columns))]
+    lines = [line([markdown_text(column) for column in table.columns]), line(rules)]
+    for row in table.rows:
+        fields = [markdown_text(entry.text) for entry in row]
+        lines.append(line([f"**{t}**" if e.strong else t for e, t in zip(row, fields, strict=True)]))
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$", "·": r"$\cdot$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+}  # fmt: skip
+
+
+def latex_text(text: object) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(_LATEX.get(character, character) for character in printable(text))
+
+
+def latex(table: Table, notes: Sequence[str] = ()) -> str:
+    """A ``tabular`` for the booktabs package; ``notes`` go above it as comments."""
+    lines = [r"% \usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
+    lines.append(r"\begin{tabular}{" + "l" * table.left + "r" * (len(table.columns) - table.left) + "}")
+    lines += [r"\toprule", " & ".join(map(latex_text, table.columns)) + r" \\", r"\midrule"]
+    for index, row in enumerate(table.rows):
+        if index in table.groups and index:
+            lines.append(r"\midrule")
+        fields = [_latex_entry(entry) for entry in row]
+        fields[0] = fields[0] if index in table.groups else ""
+        lines.append(" & ".join(fields) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _latex_entry(entry: Entry) -> str:
+    value, separator, half = entry.text.partition(" ± ")
+    if separator:
+        return rf"$\mathbf{{{value} \pm {half}}}$" if entry.strong else rf"${value} \pm {half}$"
+    text = latex_text(entry.text)
+    return rf"\textbf{{{text}}}" if entry.strong else text
