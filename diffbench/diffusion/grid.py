@@ -40,14 +40,15 @@ class TimeGrid:
         for i in np.flatnonzero(np.diff(self.sigma) >= 0):
             raise ScheduleError(
                 f"grid {self.kind}: sigma must decrease strictly, but points {i} and {i + 1} of {shape[0]} are "
-                f"{self.sigma[i]:.6g} (t = {self.t[i]:.6g}) and {self.sigma[i + 1]:.6g} (t = {self.t[i + 1]:.6g}); "
-                "use fewer steps"
+                f"{self.sigma[i]:.6g} (t = {self.t[i]:.6g}) and {self.sigma[i + 1]:.6g} (t = {self.t[i + 1]:.6g})"
             )
         last = float(self.sigma[-1])
         lands = last == 0 if self.final == "denoise" else last > 0
         require(lands, f"grid {self.kind}: {self.final} can't end at sigma {last:.6g}")
-        for array in (self.t, self.sigma, self.scale):
-            array.setflags(write=False)
+        for name in ("t", "sigma", "scale"):
+            own = np.array(getattr(self, name), dtype=np.float64)
+            own.setflags(write=False)
+            object.__setattr__(self, name, own)
 
     @property
     def steps(self) -> int:

@@ -1,0 +1,129 @@
+"""Denoisers: what the network is given, what comes back, and the wrappers."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffbench.diffusion.denoiser import Clipped, Counted, Denoised, NetworkDenoiser
+from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM
+from diffbench.errors import ScheduleError, UsageError
+
+DDPM = DiscreteDDPM.from_betas("linear", 1e-4, 0.02)
+
+
+class Recorder:
+    """A network that remembers its arguments and returns a fixed multiple of x."""
+
+    def __call__(self, x, t):
+        self.x, self.t = x, t
+        return 0.5 * x
+
+
+def x_hat(count=3, dtype=torch.float32):
+    return torch.randn(count, 2, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+
+
+def test_a_discrete_network_gets_its_index_and_the_rescaled_state():
+    network = Recorder()
+    index = np.array([0.0, 499.0, 999.0])
+    sigma = torch.from_numpy(DDPM.sigma(index))
+    x = x_hat()
+    x0 = NetworkDenoiser(network, DDPM, "epsilon")(x, sigma).x0
+    assert network.t.tolist() == index.tolist()
+    assert network.t.dtype == network.x.dtype == x0.dtype == torch.float32
+    alpha = torch.from_numpy(DDPM.alphas_cumprod[index.astype(int)]).sqrt().view(3, 1, 1, 1)
+    torch.testing.assert_close(network.x.double(), alpha * x.double(), rtol=1e-6, atol=1e-6)
+    eps = 0.5 * network.x.double()
+    expected = (alpha * x.double() - (1 - alpha**2).sqrt() * eps) / alpha
+    torch.testing.assert_close(x0.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_continuous_network_gets_scaled_time():
+    network = Recorder()
+    t = np.array([1.0, 0.25, 1e-3])
+    NetworkDenoiser(network, VP(), "epsilon", time_scale=999.0)(x_hat(), torch.from_numpy(VP().sigma(t)))
+    np.testing.assert_allclose(network.t.numpy(), 999 * t, rtol=1e-6)
+
+
+def test_a_network_may_be_conditioned_on_sigma():
+    network = Recorder()
+    sigma = torch.tensor([0.5, 3.0, 40.0], dtype=torch.float64)
+    x = x_hat()
+    x0 = NetworkDenoiser(network, VE(), "score", conditioning="sigma")(x, sigma).x0
+    assert network.t.tolist() == sigma.tolist()
+    torch.testing.assert_close(x0, x + sigma.float().view(3, 1, 1, 1) ** 2 * 0.5 * x)
+
+
+@pytest.mark.parametrize(
+    ("state", "net", "time"),
+    [
+        (torch.float32, torch.bfloat16, torch.float32),
+        (torch.float64, torch.float32, torch.float32),
+        (torch.float64, torch.float64, torch.float64),
+    ],
+)
+def test_only_the_network_runs_in_its_own_dtype(state, net, time):
+    network = Recorder()
+    sigma = torch.tensor([0.5, 3.0, 40.0], dtype=torch.float64)
+    x = x_hat(dtype=state)
+    x0 = NetworkDenoiser(network, VP(), "sample", dtype=net)(x, sigma).x0
+    assert (network.x.dtype, network.t.dtype, x0.dtype) == (net, time, state)
+    # The skip connection keeps the state's precision.
+    zero = NetworkDenoiser(lambda x, t: torch.zeros_like(x), VP(), "epsilon", dtype=net)
+    assert torch.equal(zero(x, sigma).x0, x)
+
+
+def test_samples_do_not_depend_on_the_batch():
+    denoiser = NetworkDenoiser(lambda x, t: torch.sin(x) * t.view(-1, 1, 1, 1), DDPM, "v_prediction")
+    x, sigma = x_hat(7), torch.linspace(0.02, 100, 7, dtype=torch.float64)
+    whole = denoiser(x, sigma).x0
+    for i in range(7):
+        assert torch.equal(denoiser(x[i : i + 1], sigma[i : i + 1]).x0[0], whole[i])
+    order = torch.tensor([3, 1, 6, 0, 2, 5, 4])
+    assert torch.equal(denoiser(x[order], sigma[order]).x0, whole[order])
+
+
+@pytest.mark.parametrize(
+    ("x", "sigma", "message"),
+    [
+        (x_hat(), torch.ones(3), "sigma must be float64 on the CPU, one a sample; got torch.float32"),
+        (x_hat(), torch.ones(2, dtype=torch.float64), "one a sample; got torch.float64 (2,)"),
+        (x_hat(), torch.tensor(1.0, dtype=torch.float64), "one a sample; got torch.float64 ()"),
+        (x_hat(dtype=torch.float16), torch.ones(3, dtype=torch.float64), "x_hat must be float32 or float64"),
+    ],
+)
+def test_wrong_arguments_are_refused(x, sigma, message):
+    with pytest.raises(UsageError) as caught:
+        NetworkDenoiser(Recorder(), VP(), "epsilon")(x, sigma)
+    assert message in str(caught.value)
+
+
+def test_sigmas_and_outputs_that_do_not_fit_are_refused():
+    sigma = torch.ones(3, dtype=torch.float64)
+    with pytest.raises(ScheduleError, match="is no noise level of the network"):
+        NetworkDenoiser(Recorder(), VP(), "epsilon")(x_hat(), 0 * sigma)
+    doubled = NetworkDenoiser(lambda x, t: torch.cat([x, x], 1), VP(), "epsilon")
+    with pytest.raises(UsageError, match=r"the network returned shape \(3, 4, 4, 4\) for input \(3, 2, 4, 4\)"):
+        doubled(x_hat(), sigma)
+
+
+def test_clipping_bounds_x0_and_keeps_the_rest():
+    log_variance = torch.zeros(1)
+    clipped = Clipped(lambda x, sigma: Denoised(x, log_variance), -0.5, 0.25)
+    given = torch.tensor([-3.0, -0.5, 0.1, 0.3, torch.nan]).view(1, 1, 1, 5)
+    denoised = clipped(given, torch.ones(1, dtype=torch.float64))
+    torch.testing.assert_close(denoised.x0.flatten(), torch.tensor([-0.5, -0.5, 0.1, 0.25, torch.nan]), equal_nan=True)
+    assert denoised.log_variance is log_variance
+    with pytest.raises(UsageError, match="clip range needs low < high"):
+        Clipped(clipped, 1.0, 1.0)
+
+
+def test_counting():
+    counted = Counted(lambda x, sigma: Denoised(x))
+    assert (counted.calls, counted.samples_evaluated) == (0, 0)
+    x, sigma = x_hat(), torch.ones(3, dtype=torch.float64)
+    assert counted(x, sigma).x0 is x
+    counted(x[:2], sigma[:2])
+    assert (counted.calls, counted.samples_evaluated) == (2, 5)
+    counted.reset()
+    assert (counted.calls, counted.samples_evaluated) == (0, 0)
