@@ -78,7 +78,8 @@ class GaussianDenoiser:
         def one(row: Tensor, level: Tensor) -> Tensor:
             variances = self._eigenvalues + level**2
             y = self._basis.T @ (row - self.mean.flatten())
-            return -0.5 * (y**2 / variances + (2 * math.pi * variances).log()).sum()
+            terms: Tensor = y**2 / variances + (2 * math.pi * variances).log()
+            return -0.5 * terms.sum()
 
         return _each(one, x_hat, sigma)
 

@@ -61,10 +61,12 @@ def test_the_gaussian_flow_composes_and_reverses():
 def test_the_gaussian_flow_carries_one_marginal_to_the_other():
     # log p_to(flow(x)) + log |d flow/dx| = log p_from(x), for every x.
     x = 3 * draw(6, *SHAPE, seed=7)
-    high, low = torch.full((6,), 3.0).double(), torch.full((6,), 0.2).double()
-    jacobian = torch.autograd.functional.jacobian(
-        lambda row: GAUSSIAN.flow(row.view(1, *SHAPE), 3.0, 0.2).flatten(), x[0].flatten()
-    )
+    high, low = (torch.full((6,), sigma, dtype=torch.float64) for sigma in (3.0, 0.2))
+
+    def flow(row):
+        return GAUSSIAN.flow(row.view(1, *SHAPE), 3.0, 0.2).flatten()
+
+    jacobian = torch.autograd.functional.jacobian(flow, x[0].flatten())
     gained = GAUSSIAN.log_density(x, high) - GAUSSIAN.log_density(GAUSSIAN.flow(x, 3.0, 0.2), low)
     torch.testing.assert_close(gained, torch.linalg.slogdet(jacobian).logabsdet.expand(6), rtol=1e-10, atol=1e-10)
 
