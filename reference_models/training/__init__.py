@@ -1,0 +1,1 @@
+"""Training of the reference models, one module for each kind of network."""

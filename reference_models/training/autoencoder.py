@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from . import digits
 from .loop import Recipe, train
 
-RECIPE = Recipe(steps=4000, batch=64, lr=2e-3, weight_decay=0.0, ema=0.999, bf16=True)
+RECIPE = Recipe(steps=3000, batch=64, lr=2e-3, weight_decay=0.0, ema=0.999, bf16=True)
 PAD = 2  # 28x28 digits become 32x32 images
 KL_WEIGHT = 1e-6
 

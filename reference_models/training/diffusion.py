@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from . import digits
 from .loop import Recipe, train
 
-PIXELS = Recipe(steps=6000, batch=128, lr=1e-3, warmup=300, ema=0.999, bf16=True)
+PIXELS = Recipe(steps=5000, batch=128, lr=1e-3, warmup=300, ema=0.999, bf16=True)
 CONTINUOUS = Recipe(steps=900, batch=128, lr=3e-4, warmup=50, ema=0.995, bf16=True)
-LATENTS = Recipe(steps=9000, batch=128, lr=1e-3, warmup=300, ema=0.999, bf16=True)
+LATENTS = Recipe(steps=8000, batch=128, lr=1e-3, warmup=300, ema=0.999, bf16=True)
 
 STEPS = 1000
 LINEAR = (1e-4, 0.02)

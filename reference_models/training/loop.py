@@ -84,6 +84,7 @@ def train(name: str, model: nn.Module, loss: Loss, recipe: Recipe, checkpoint: P
                 _save(checkpoint, name, recipe, step + 1, model, optimizer, average)
                 saved = time.monotonic()
                 progress.console.print(f"{name}: step {step + 1}, loss {smooth:.5f}")
+    _save(checkpoint, name, recipe, recipe.steps, model, optimizer, average)
     if recipe.ema:
         with torch.no_grad():
             torch._foreach_copy_(parameters, average)

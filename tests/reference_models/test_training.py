@@ -1,0 +1,182 @@
+"""The training of the reference models, on a handful of steps, and what is shipped of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from diffbench.scoring.mnist_features import MnistFeatures  # noqa: E402
+from reference_models import train as command  # noqa: E402
+from reference_models.training import autoencoder, diffusion, digits, features, shipping  # noqa: E402
+from reference_models.training.loop import Recipe, train  # noqa: E402
+
+SHIPPED = ROOT / "reference_models"
+CARD_KEYS = [
+    "version",
+    "name",
+    "family",
+    "prediction",
+    "schedule",
+    "time",
+    "data",
+    "clip",
+    "network",
+    "codec",
+    "ema",
+    "reference",
+    "extractor",
+    "sha256",
+    "source",
+    "license",
+]
+
+
+def short(name: str) -> Recipe:
+    """Return the recipe of a model, cut down to two steps of four images."""
+    return replace(command.RECIPES[name], steps=2, batch=4)
+
+
+def card(folder: Path) -> dict[str, object]:
+    """Read a card and check what all cards have in common."""
+    content = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
+    assert list(content) == CARD_KEYS
+    assert content["sha256"] == {name: shipping.sha256(folder / name) for name in content["sha256"]}
+    assert f"{content['network']['path']}/{shipping.WEIGHTS}" in content["sha256"]
+    return dict(content)
+
+
+def test_features_train_into_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "mnist-features"
+    command.create("mnist-features", short("mnist-features"), out)
+    config = json.loads((out / "config.json").read_text())
+    assert config["sha256"] == shipping.sha256(out / "model.safetensors")
+    assert 0 <= config["held_out_accuracy"] <= 1
+    MnistFeatures().load_state_dict(load_file(out / "model.safetensors"))
+    assert load_file(tmp_path / "references" / "mnist.safetensors")["features"].shape == (5000, 64)
+    assert not list(out.glob(".*"))
+
+
+def test_latent_model_trains_after_its_autoencoder(tmp_path: Path) -> None:
+    out = tmp_path / "ldm-mnist"
+    with pytest.raises(Exception, match="ldm-autoencoder"):
+        command.create("ldm-mnist", short("ldm-mnist"), out)
+    command.create("ldm-autoencoder", short("ldm-autoencoder"), out)
+    command.create("ldm-mnist", short("ldm-mnist"), out)
+    content = card(out)
+    codec = content["codec"]
+    assert isinstance(codec, dict)
+    latents = autoencoder.encode(shipping.load_autoencoder(out / "vqvae"))
+    assert latents.shape == (5000, 4, 8, 8)
+    assert float((latents * codec["scaling_factor"]).std()) == pytest.approx(1, rel=0.02)
+    assert content["clip"] is None
+    assert shipping.load_unet(out / "unet").dtype == torch.float32
+
+
+def test_pixel_models_train_one_from_the_other(tmp_path: Path) -> None:
+    discrete, continuous = tmp_path / "ddpm-mnist", tmp_path / "score-vp-mnist"
+    command.create("ddpm-mnist", short("ddpm-mnist"), discrete)
+    command.create("score-vp-mnist", short("score-vp-mnist"), continuous, start=discrete / "unet")
+    assert card(discrete)["clip"] == [-1, 1]
+    assert card(continuous)["time"] == {"input": "scaled", "scale": 999}
+    assert shipping.load_unet(continuous / "unet").config["block_out_channels"] == (24, 48, 96)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    recipe = replace(short("ldm-mnist"), steps=4, checkpoint_seconds=0.0)
+    data = torch.randn(16, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    whole = diffusion.fit_latent(data, recipe, tmp_path / "whole.pt").state_dict()
+
+    torch.manual_seed(recipe.seed)
+    steps_done = 0
+
+    def interrupted(model: torch.nn.Module, generator: torch.Generator) -> torch.Tensor:
+        nonlocal steps_done
+        if steps_done == 2:
+            raise KeyboardInterrupt
+        steps_done += 1
+        pick = torch.randint(len(data), (recipe.batch,), generator=generator)
+        index = torch.randint(diffusion.STEPS, (recipe.batch,), generator=generator)
+        alphas = torch.cumprod(1 - diffusion.scaled_linear_betas(), dim=0).sqrt()
+        return diffusion._denoising_loss(model, data[pick], alphas[index], index, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        train("ldm-mnist", diffusion.latent_network(), interrupted, recipe, tmp_path / "parts.pt")
+    resumed = diffusion.fit_latent(data, recipe, tmp_path / "parts.pt").state_dict()
+    assert steps_done == 2
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    recipe = short("ldm-mnist")
+    data = torch.zeros(4, 4, 8, 8)
+    diffusion.fit_latent(data, recipe, tmp_path / "run.pt")
+    with pytest.raises(SystemExit, match="another run"):
+        diffusion.fit_latent(data, replace(recipe, seed=1), tmp_path / "run.pt")
+
+
+def test_the_continuous_schedule_meets_the_discrete_one() -> None:
+    discrete = torch.cumprod(1 - diffusion.linear_betas(), dim=0).sqrt()
+    continuous = diffusion.vp_alpha(torch.arange(1, 1001, dtype=torch.float64) / 1000)
+    assert float((discrete - continuous).abs().max()) < 0.005
+
+
+def test_distorted_digits_stay_images() -> None:
+    images = digits.images01()[::500]
+    bent = digits.distort(images, torch.Generator().manual_seed(0))
+    assert bent.shape == images.shape
+    assert 0 <= float(bent.min()) and float(bent.max()) <= 1
+    assert not torch.equal(bent, images)
+
+
+@pytest.mark.parametrize("name", ["ddpm-mnist", "ldm-mnist", "score-vp-mnist"])
+def test_shipped_cards_agree_with_the_weights(name: str) -> None:
+    assert card(SHIPPED / name)["name"] == name
+
+
+def test_shipped_pixel_model_loads_as_a_pipeline() -> None:
+    from diffusers import DDPMPipeline
+
+    pipeline = DDPMPipeline.from_pretrained(SHIPPED / "ddpm-mnist")
+    assert pipeline.unet.config.sample_size == 28
+    assert pipeline.scheduler.config.beta_schedule == "linear"
+
+
+def test_shipped_reference_is_what_the_shipped_network_sees() -> None:
+    config = json.loads((SHIPPED / "mnist-features" / "config.json").read_text())
+    facts = json.loads((SHIPPED / "references" / "mnist.json").read_text())
+    weights = SHIPPED / "mnist-features" / "model.safetensors"
+    assert config["sha256"] == facts["extractor_sha256"] == shipping.sha256(weights)
+    assert facts["sha256"] == shipping.sha256(SHIPPED / "references" / "mnist.safetensors")
+    assert facts["pixels_sha256"] == digits.pixels_sha256()
+
+    stored = load_file(SHIPPED / "references" / "mnist.safetensors")
+    wide = stored["features"].double().numpy()
+    np.testing.assert_allclose(stored["mean"].numpy(), wide.mean(axis=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(stored["cov"].numpy(), np.cov(wide, rowvar=False), rtol=0, atol=1e-12)
+    assert np.linalg.eigvalsh(stored["cov"].numpy()).min() > 1e-3
+
+    model = MnistFeatures()
+    model.load_state_dict(load_file(weights))
+    real, logits = features.extract(model.eval())
+    torch.testing.assert_close(real, stored["features"], rtol=0, atol=1e-3)
+    assert float((logits.argmax(dim=1) == digits.labels()).double().mean()) >= 0.98
+    assert config["held_out_accuracy"] >= 0.98
+    with torch.no_grad():
+        alone = model(digits.images01()[:1])[0]
+    torch.testing.assert_close(alone, real[:1], rtol=0, atol=1e-4)
+
+
+def test_everything_shipped_stays_small() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*.safetensors")) <= 12_000_000
