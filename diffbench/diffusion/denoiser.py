@@ -77,8 +77,8 @@ class NetworkDenoiser:
         level = sigma.numpy()
         c = preconditioning(self.prediction, self.schedule, level)
         time = (c.t if self.conditioning == "time" else level) * self.time_scale
-        # One copy to the device for all coefficients.
-        packed = torch.from_numpy(np.stack([c.c_skip, c.c_out, c.c_in, time])).to(x_hat.device)
+        # One copy for all coefficients, queued behind the device's work instead of waiting for it.
+        packed = torch.from_numpy(np.stack([c.c_skip, c.c_out, c.c_in, time])).to(x_hat.device, non_blocking=True)
         c_skip, c_out, c_in = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
         time_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
         output = self.network((c_in * x_hat).to(self.dtype), packed[3].to(time_dtype))

@@ -72,14 +72,15 @@ class NoiseSource:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.indices = torch.as_tensor(indices, dtype=torch.int64).to(device)
-        if self.indices.ndim != 1:
-            raise UsageError(f"sample indices must form a list, got shape {tuple(self.indices.shape)}")
-        values = self.indices.tolist()
+        given = torch.as_tensor(indices, dtype=torch.int64)
+        if given.ndim != 1:
+            raise UsageError(f"sample indices must form a list, got shape {tuple(given.shape)}")
+        values = given.tolist()
         _check_words("seed", seed)
         for extreme in (min(values), max(values)) if values else ():
             _check_words("sample index", extreme)
         self.seed = seed
+        self.indices = given.to(device, non_blocking=True)
         self.shape = tuple(shape)
         if not self.shape or any(size < 1 for size in self.shape):
             raise UsageError(f"the shape of a sample must have positive sizes, got {self.shape}")
