@@ -8,7 +8,7 @@ MAX_DIGITS = 18
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_YES_NO = re.compile(r"(?:y|n|yes|no|on|off)", re.IGNORECASE)
+_YES_NO = re.compile(r"(?:yes|no|on|off)", re.IGNORECASE)
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|nan)", re.IGNORECASE)

@@ -59,7 +59,9 @@ def did_you_mean(wrong: object, known: Iterable[str]) -> str:
     if not isinstance(wrong, str):
         return ""
     folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(wrong[:100].casefold(), folded, n=1)
+    typed = wrong[:100].casefold()
+    begun = [name for name in folded if len(typed) >= 3 and name.startswith(typed)]
+    close = begun or difflib.get_close_matches(typed, folded, n=1)
     return f'; did you mean "{folded[close[0]]}"?' if close else ""
 
 

@@ -138,10 +138,10 @@ class GridChoice(Spec):
         low, high, sigmas = (options.get(key) for key in ("sigma_min", "sigma_max", "sigmas"))
         if low is not None and high is not None and low >= high:
             yield fault(("sigma_min",), f"{shown(low)} is not allowed; it must be below sigma_max, {shown(high)}", low)
-        for index in range(1, len(sigmas or ())):
-            if not 0 < sigmas[index] < sigmas[index - 1]:
-                message = f"{shown(sigmas[index])} is not allowed; sigmas are positive and decrease strictly"
-                yield fault(("sigmas", index), message, sigmas[index])
+        for index, sigma in enumerate(sigmas or ()):
+            if sigma <= 0 or (index and sigma >= sigmas[index - 1]):
+                message = f"{shown(sigma)} is not allowed; sigmas are positive and decrease strictly"
+                yield fault(("sigmas", index), message, sigma)
 
 
 class SamplerChoice(Spec):

@@ -28,26 +28,12 @@ def canonical_method(name: str, options: dict[str, Any]) -> tuple[str, dict[str,
     return name, options
 
 
-def identity(
-    *,
-    card: Card,
-    method: str,
-    method_options: dict[str, Any],
-    grid: TimeGrid | None,
-    dtype: str,
-    channels_last: bool,
-    batch_size: int,
-    shard: int,
-    seed: int,
-) -> dict[str, Any]:
-    """What decides a cell's samples, JSON-able.
+def of_model(card: Card) -> dict[str, Any]:
+    """The part of an identity that a card decides; its ``clip`` is the cell's.
 
-    Not the number of samples (each depends on its own index), the budget's label, display ids, or the device. The
-    card's ``clip`` is the cell's. Files are known by their sha256, so that a moved checkpoint keeps its cells.
+    Files are known by their sha256, so that a moved checkpoint keeps its cells.
     """
-    name, options = canonical_method(method, method_options)
     return {
-        "version": VERSION,
         "weights": card.weights_sha256,
         "network": card.network.model_dump(),
         "prediction": card.prediction,
@@ -57,6 +43,29 @@ def identity(
         "shape": card.data.shape,
         "codec": None if card.codec is None else card.codec.model_dump(),
         "clip": card.clip,
+    }
+
+
+def identity(
+    *,
+    model: dict[str, Any],
+    method: str,
+    method_options: dict[str, Any],
+    grid: TimeGrid | None,
+    dtype: str,
+    channels_last: bool,
+    batch_size: int,
+    shard: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What decides a cell's samples, JSON-able; ``model`` is :func:`of_model` of its card.
+
+    Not the number of samples (each depends on its own index), the budget's label, display ids, or the device.
+    """
+    name, options = canonical_method(method, method_options)
+    return {
+        "version": VERSION,
+        "model": model,
         "method": name,
         "options": options,
         "grid": None if grid is None else grid.to_dict(),

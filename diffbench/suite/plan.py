@@ -17,7 +17,7 @@ from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
 from diffbench.suite.cell import BudgetKind, Cell
 from diffbench.suite.choices import GridChoice, ModelChoice, SamplerChoice
-from diffbench.suite.identity import digest, identity
+from diffbench.suite.identity import digest, identity, of_model
 from diffbench.suite.select import select
 from diffbench.suite.spec import Suite, layout
 
@@ -35,6 +35,7 @@ class _Model:
     schedule: NoiseSchedule
     dtype: str
     options: dict[str, Any]
+    identity: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class _Planner:
         batch_size = min(suite.run.batch_size, suite.samples.shard)
         channels_last = layout(suite.run.channels_last, model.dtype)
         decides = identity(
-            card=card,
+            model=model.identity,
             method=entry.name,
             method_options=sampler.complete,
             grid=grid,
@@ -184,8 +185,9 @@ def _models(choice: ModelChoice, dtype: str) -> Iterator[_Model]:
         options = dict(zip(swept, values, strict=True))
         clip = options.get("clip", choice.clip if "clip" in choice.model_fields_set else card.clip)
         own = card.model_copy(update={"clip": clip})
-        shown_options = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
-        yield _Model(choice.id, own, schedule, options.get("dtype", choice.dtype or dtype), shown_options)
+        listed = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        own_dtype = options.get("dtype", choice.dtype or dtype)
+        yield _Model(choice.id, own, schedule, own_dtype, listed, of_model(own))
 
 
 def _samplers(choice: SamplerChoice) -> Iterator[_Sampler]:
@@ -196,11 +198,11 @@ def _samplers(choice: SamplerChoice) -> Iterator[_Sampler]:
             complete = entry.options.model_validate({**choice.options, **swept}).model_dump()
         except ValidationError as error:  # options that are fine one by one, but not together
             problem = error.errors()[0]["msg"]
-            raise UsageError(f"sampler {choice.id}, {shown_options(swept)}: {problem}") from None
+            raise UsageError(f"sampler {choice.id}, {_as_text(swept)}: {problem}") from None
         yield _Sampler(choice, entry, {key: complete[key] for key in swept}, complete)
 
 
-def shown_options(options: dict[str, Any]) -> str:
+def _as_text(options: dict[str, Any]) -> str:
     """``eta=0.2, s_churn=4``."""
     return ", ".join(f"{key}={shown(value)}" for key, value in options.items())
 

@@ -73,8 +73,7 @@ def _check(term: _Term, fields: Sequence[dict[str, object]]) -> None:
         return
     for value in term.values:
         if not any(_equal(item, value) for item in present):
-            names = sorted({_written(item) for item in present})
-            meant = did_you_mean(value, names)
+            meant = did_you_mean(value, sorted({item for item in present if isinstance(item, str)}))
             raise UsageError(
                 f"--only {shown(term.text)}: no cell has {term.field} {shown(value)}; "
                 f"{term.field} is {_some(present)}{meant}"
