@@ -90,6 +90,13 @@ def test_before_rounding_samples_do_not_depend_on_the_batch_either(monkeypatch):
         assert torch.equal(part, whole[start:stop])
 
 
+def test_samples_do_not_depend_on_the_number_of_threads():
+    source = NoiseSource(3, range(256), (1, 28, 28))
+    alone = source.normal("step", 5)
+    torch.set_num_threads(2)
+    assert torch.equal(source.normal("step", 5), alone)
+
+
 def test_draws_repeat_and_the_interval_does_not_matter():
     source = NoiseSource(0, range(4), (1, 3, 3))
     first = source.normal("step", 1)

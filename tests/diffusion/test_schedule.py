@@ -182,6 +182,10 @@ def test_schedules_survive_their_description(spec):
     assert schedule_from(described).to_dict() == described
 
 
+def test_smallest_times_are_those_of_score_sde():
+    assert [schedule.t_end for schedule in (VP(), SubVP(), VE(), LinearFlow())] == [1e-3, 1e-3, 1e-5, 1e-3]
+
+
 def test_specs_reach_the_right_fields():
     assert schedule_from({"kind": "ve", "sigma_min": 0.02, "sigma_max": 90}) == VE(0.02, 90.0)
     assert schedule_from({"kind": "subvp", "beta_min": 0.2, "beta_max": 10}) == SubVP(0.2, 10.0)
@@ -208,6 +212,8 @@ def test_specs_reach_the_right_fields():
         ({"kind": "ve", "sigma_min": 50, "sigma_max": 0.01}, "need 0 < sigma_min < sigma_max"),
         ({"kind": "ve", "sigma_min": 0, "sigma_max": 50}, "need 0 < sigma_min < sigma_max"),
         ({"kind": "ve", "sigma_min": 0.01, "sigma_max": 50, "t_end": 0}, "need 0 < t_end < 1"),
+        ({"kind": "vp", "beta_min": 0.1, "beta_max": 20, "t_end": 0}, "need 0 < t_end < 1"),
+        ({"kind": "flow", "t_end": 0}, "need 0 < t_end < 0.9999"),
         ({"kind": "flow", "t_end": 1}, "need 0 < t_end < 0.9999"),
         ({"kind": "flow", "shift": 3}, "schedule flow: unknown key 'shift'"),
         ({**LINEAR, "betas": "sigmoid"}, "unknown betas 'sigmoid'"),
