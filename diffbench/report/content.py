@@ -103,7 +103,7 @@ def gaps(cells: Sequence[CellView]) -> Table:
     rows = [(_where(found), *key) for key, found in whole.items()]
     every = "all other cells" if whole else "all cells"
     rows += [(every if len(found) == left else _where(found), *key) for key, found in part.items()]
-    return Table(("cells", "what", "status", "reason"), 4, tuple(tuple(map(Entry, row)) for row in rows))
+    return Table(("cells", "what", "status", "reason"), tuple(tuple(map(Entry, row)) for row in rows))
 
 
 def _where(found: Sequence[CellView]) -> str:
@@ -121,7 +121,7 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         said += _floors(run, metric)
     said.append(
         "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
-        "counts as fixed, and training the model again would move the score by more. All samplers start sample i from "
+        "counts as fixed, and training the model again can move the score by more. All samplers start sample i from "
         "the same noise, so overlapping intervals say only that this table does not tell two cells apart, not that "
         "they are equal; a paired comparison of the stored samples sees smaller differences."
     )
@@ -139,7 +139,7 @@ def _meaning(run: RunFolder, metric: str) -> str:
     name, sizes = title(metric), " or ".join(unique(str(cell.n) for cell in scored)) or "–"
     return (
         f"{name} was computed with {'; '.join(scales) or 'nothing'}. {name} depends on n: {name} at n = {sizes} "
-        "compares only with itself, that is with values of the same n, reference and extractor, not with published ones."
+        "compares only with itself, that is with values of the same n, reference and extractor, not published ones."
     )
 
 
@@ -181,7 +181,7 @@ def _provenance(run: RunFolder) -> Table:
     for metric in unique(metric for cell in run.cells for metric in cell.signatures):
         signatures = unique(_comparable(cell.signatures[metric]) for cell in run.cells if metric in cell.signatures)
         rows += [(f"signature of {title(metric)}", signature) for signature in signatures]
-    return Table(("what", "value"), 2, tuple((Entry(key), Entry(value)) for key, value in rows))
+    return Table(("what", "value"), tuple((Entry(key), Entry(value)) for key, value in rows))
 
 
 def _comparable(signature: str) -> str:

@@ -95,7 +95,8 @@ def _agreement(run: RunFolder, model: str, cells: Sequence[CellView], metric: st
     there = [cell for cell in solved if cell.budget_label == label]
     named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)
     absent = [c for c in cells if c.budget_label == label and c.value(metric) is None and not run.stochastic(c)]
-    missing = tuple(f"{c.series} was {'not scored' if c.status == 'ok' else c.status} there." for c in absent)
+    verbs = {"ok": "was not scored", "incomplete": "is incomplete", "skipped": "was skipped", "failed": "failed"}
+    missing = tuple(f"{cell.series} {verbs[cell.status]} there." for cell in absent)
     if len(there) < 2:
         return Agreement(model, None, (f"Only one deterministic sampler was scored at {label}: {named}.", *missing))
     pairs = [(a, b) for i, a in enumerate(there) for b in there[i + 1 :]]
@@ -130,9 +131,9 @@ def _move(run: RunFolder, solved: Sequence[CellView], last: CellView, metric: st
         return None
     order = run.order(last)
     name = last.series if order is None else f"{last.series} (order {order})"
-    step = ", ".join(f"{with_interval(cell[metric])} at {cell.budget_label}" for cell in (before, last))
+    step = f"{with_interval(before[metric])} at {before.budget_label}"
     moving = abs(new - old) > half
-    return _Move(last.series, new - old, moving, f"{name} {'still moves' if moving else 'has settled'}: {step}.")
+    return _Move(last.series, new - old, moving, f"{name} {'still moves' if moving else 'has settled'}: it was {step}.")
 
 
 def _reasons(

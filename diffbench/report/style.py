@@ -120,7 +120,7 @@ def slug(name: str) -> str:
     """A safe file name for any text: lower-case ASCII letters, digits, dots and dashes; altered names get a hash."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:60]
-    return plain if plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
+    return plain if plain and plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, ticks: Sequence[float] = ()) -> None:
@@ -181,6 +181,8 @@ def quiet_spines(axes: Axes) -> None:
 
 def save(figure: Figure, folder: Path, name: str, data: tuple[Sequence[str], list[Sequence[Any]]] | None) -> list[Path]:
     """Write ``name``.png, .pdf and, with ``data`` (columns and rows), the .csv behind it."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # what was laid out stays, in both formats
     png, pdf = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": "diffbench"})
     figure.savefig(

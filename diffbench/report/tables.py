@@ -37,14 +37,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text, not yet escaped for any format; ``left`` columns are text, the others numbers.
+    """Columns and rows of text, not yet escaped for any format.
 
-    ``groups`` holds the row indices at which a new model begins.
+    ``numbers`` holds the columns to be set flush right, ``groups`` the rows at which a new model begins.
     """
 
     columns: tuple[str, ...]
-    left: int
     rows: tuple[tuple[Entry, ...], ...]
+    numbers: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
 
 
@@ -71,7 +71,8 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
         rows.append(
             (Entry(cell.model), Entry(cell.series), Entry(spent(cell)), *scores, Entry(number(cell.value(SECONDS))))
         )
-    return Table(("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS), 2, tuple(rows), tuple(groups))
+    columns = ("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS)
+    return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
 def best_table(found: Sequence[Best], metric: str) -> Table:
@@ -81,11 +82,11 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
         if not index or found[index - 1].model != best.model:
             groups.append(index)
         ties = ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in best.ties)
-        texts = (best.model, best.budget, best.cell.series, ties or "–", with_interval(best.cell[metric]),
-                 number(best.cell.value(SECONDS)))  # fmt: skip
+        texts = (best.model, best.budget, best.cell.series, with_interval(best.cell[metric]),
+                 number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
-    columns = ("model", "budget", "best sampler", "not told apart from it", title(metric), _SHORT_SECONDS)
-    return Table(columns, 4, tuple(rows), tuple(groups))
+    columns = ("model", "budget", "best sampler", title(metric), _SHORT_SECONDS, "not told apart from it")
+    return Table(columns, tuple(rows), (3, 4), tuple(groups))
 
 
 def terminal_table(table: pd.DataFrame) -> RichTable:
@@ -95,7 +96,7 @@ def terminal_table(table: pd.DataFrame) -> RichTable:
     content = results_table(views, [metric for metric in (main, "is") if metric])
     drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
-        left = index < content.left
+        left = index not in content.numbers
         drawn.add_column(
             column, justify="left" if left else "right", overflow="ellipsis", no_wrap=True, max_width=28 if left else 16
         )
@@ -127,7 +128,7 @@ def markdown(table: Table) -> str:
     def line(fields: Sequence[str]) -> str:
         return "| " + " | ".join(fields) + " |"
 
-    rules = ["---" if index < table.left else "---:" for index in range(len(table.columns))]
+    rules = ["---:" if index in table.numbers else "---" for index in range(len(table.columns))]
     lines = [line([markdown_text(column) for column in table.columns]), line(rules)]
     for row in table.rows:
         fields = [markdown_text(entry.text) for entry in row]
@@ -150,7 +151,9 @@ def latex_text(text: object) -> str:
 def latex(table: Table, notes: Sequence[str] = ()) -> str:
     """A ``tabular`` for the booktabs package; ``notes`` go above it as comments."""
     lines = [r"% \usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
-    lines.append(r"\begin{tabular}{" + "l" * table.left + "r" * (len(table.columns) - table.left) + "}")
+    lines.append(
+        r"\begin{tabular}{" + "".join("lr"[index in table.numbers] for index in range(len(table.columns))) + "}"
+    )
     lines += [r"\toprule", " & ".join(map(latex_text, table.columns)) + r" \\", r"\midrule"]
     for index, row in enumerate(table.rows):
         if index in table.groups and index:

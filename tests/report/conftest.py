@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def cell_rows(model: str, sampler: str, budget: int, rng: np.random.Generator) -
     return rows
 
 
+@cache
 def digits() -> np.ndarray:
     data, _ = mnist_data()
     order = np.random.default_rng(1).permutation(len(data))
@@ -92,12 +94,18 @@ def write_cell(folder: Path, rows: list[Row], clean: np.ndarray) -> None:
         path.with_suffix(".json").write_text(json.dumps(manifest))
 
 
-def make_run(folder: Path, change: Callable[[list[Row]], list[Row]] = lambda rows: rows) -> Path:
+def make_run(
+    folder: Path,
+    change: Callable[[list[Row]], list[Row]] = lambda rows: rows,
+    models: tuple[str, ...] = tuple(MODELS),
+    images: bool = True,
+) -> Path:
+    """Write the run folder; ``change`` edits the rows of each cell, an empty list drops it."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, clean = np.random.default_rng(0), digits()
-    groups = [cell_rows(model, sampler, budget, rng) for model in MODELS for sampler in SAMPLERS for budget in BUDGETS]
-    groups = [change(group) for group in groups]
-    for group in groups:
+    groups = [cell_rows(model, sampler, budget, rng) for model in models for sampler in SAMPLERS for budget in BUDGETS]
+    groups = [changed for group in groups if (changed := change(group))]
+    for group in groups if images else []:
         write_cell(folder, group, clean)
     write(frame(row for group in groups for row in group), folder)
     floor = {"160": {"fid": {"mean": 4.1, "sd": 0.3, "draws": 10}}}

@@ -1,0 +1,126 @@
+import json
+from dataclasses import replace
+from zlib import crc32
+
+import pytest
+
+from diffbench.report.findings import agreements, best_cell, best_per_budget, overlap
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import CellView, Measured
+from diffbench.report.pareto import front
+
+
+def cell(sampler, budget, fid, half=1.0, seconds=1.0, model="m", status="ok", better="lower"):
+    low, high = (None, None) if half is None or fid is None else (fid - half, fid + half)
+    scores = {
+        "fid": Measured(fid, low, high, None, better, status, None if fid is not None else "why"),
+        "seconds_per_image": Measured(seconds, None, None, "s", "lower", "ok", None),
+    }
+    return CellView(
+        id=f"{crc32(f'{sampler} {budget} {model}'.encode()):016x}", model=model, family="ddpm", sampler=sampler,
+        options="{}", grid="trailing", budget_kind="nfe", budget=budget, steps=budget, nfe=float(budget), n=160,
+        reference="r", extractor="e", status=status, scores=scores, signatures={},
+    )  # fmt: skip
+
+
+def test_best_and_those_not_told_apart():
+    cells = [
+        cell("ddim", 5, 10.0),
+        cell("heun", 5, 8.0),
+        cell("dpmpp-2m", 5, 10.1),
+        cell("x", 5, None, status="failed"),
+    ]
+    (found,) = best_per_budget(cells, "fid")
+    assert (found.cell.sampler, [c.sampler for c in found.ties], found.compared) == ("heun", ["ddim"], 3)
+    assert overlap(cells[0], cells[1], "fid") and not overlap(cells[1], cells[2], "fid")  # touching intervals overlap
+
+
+def test_without_an_interval_nothing_is_told_apart():
+    (found,) = best_per_budget([cell("ddim", 5, 100.0, half=None), cell("heun", 5, 8.0)], "fid")
+    assert [c.sampler for c in found.ties] == ["ddim"]
+
+
+def test_higher_is_better_where_the_rows_say_so():
+    cells = [cell("ddim", 5, 10.0, better="higher"), cell("heun", 5, 8.0, better="higher", seconds=2.0)]
+    assert best_cell(cells, "fid").sampler == "ddim"
+    assert [c.sampler for c in front(cells, "fid")] == ["ddim"]
+
+
+def test_budgets_ascend_within_a_model_and_models_keep_their_order():
+    cells = [cell("a", b, 1.0, model=m) for m in ("z", "y") for b in (50, 5, 10)]
+    assert [(b.model, b.budget) for b in best_per_budget(cells, "fid")] == [
+        (m, f"NFE {b}") for m in ("z", "y") for b in (5, 10, 50)
+    ]
+
+
+def test_front_against_brute_force():
+    cells = [cell(f"s{i}", 5, 30.0 / (i + 1) + (i * 7) % 5, seconds=float(i // 2 + 1)) for i in range(11)]
+    points = {c.sampler: (c.value("seconds_per_image"), c.value("fid")) for c in cells}
+    wanted = [
+        s for s, (x, y) in points.items()
+        if not any((a < x and b <= y) or (a <= x and b < y) for a, b in points.values())
+    ]  # fmt: skip
+    got = [c.sampler for c in front(cells, "fid")]
+    assert sorted(got) == sorted(wanted)
+    assert got == sorted(got, key=lambda s: points[s])
+    assert 1 < len(got) < len(cells)
+
+
+def test_equal_points_share_the_front():
+    assert len(front([cell("a", 5, 2.0), cell("b", 5, 2.0), cell("c", 5, 3.0)], "fid")) == 2
+
+
+def folder(tmp_path, cells):
+    return RunFolder(path=tmp_path, cells=cells)
+
+
+def test_agreement(tmp_path):
+    cells = [cell("ddim", 20, 14.0), cell("ddim", 50, 11.0), cell("heun", 50, 10.0), cell("euler-maruyama", 50, 40.0)]
+    (one,) = agreements(folder(tmp_path, cells), "fid")
+    assert one.agree is True and "NFE 50" in one.sentences[0] and "euler" not in " ".join(one.sentences)
+
+
+def test_disagreement_names_the_sampler_that_still_moves(tmp_path):
+    cells = [cell("ddim", 20, 20.0), cell("ddim", 50, 14.0), cell("heun", 20, 10.2), cell("heun", 50, 10.0)]
+    (one,) = agreements(folder(tmp_path, cells), "fid")
+    said = " ".join(one.sentences)
+    assert one.agree is False
+    assert "Apart: ddim from heun." in said
+    assert "ddim (order 1) still moves: it was 20.0 ± 1.0 at NFE 20." in said
+    assert "heun (order 2) has settled: it was 10.2 ± 1.0 at NFE 20." in said
+    assert "ddim moved most, by 6.0, the others less (heun 0.20)" in said and "discretisation error" in said
+
+
+def test_disagreement_of_settled_samplers_is_not_put_down_to_discretisation(tmp_path):
+    cells = [cell("ddim", 20, 14.1), cell("ddim", 50, 14.0), cell("heun", 20, 10.2), cell("heun", 50, 10.0)]
+    (one,) = agreements(folder(tmp_path, cells), "fid")
+    assert one.agree is False and "does not explain" in one.sentences[-1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "word"),
+    [
+        ([cell("euler-maruyama", 50, 9.0)], "No deterministic"),
+        ([cell("ddim", 50, 9.0), cell("heun", 50, None, status="failed")], "heun failed there"),
+        ([cell("ddim", 50, 9.0), cell("heun", 50, 9.0, half=None)], "not all scores have an interval"),
+        ([cell("ddim", 50, 9.0), cell("heun", 50, 19.0)], None),
+    ],
+)
+def test_agreement_that_can_not_be_said(tmp_path, cells, word):
+    (one,) = agreements(folder(tmp_path, cells), "fid")
+    said = " ".join(one.sentences)
+    if word is None:
+        assert one.agree is False and "single budget" in said
+    else:
+        assert one.agree is None and word in said
+
+
+def test_aliases_count_once_and_swept_noise_counts_as_stochastic(tmp_path):
+    ddim = cell("ddim", 50, 9.0)
+    alias = replace(ddim, sampler="alias")
+    noisy = replace(cell("noisy", 50, 30.0), id="00000000000000aa")
+    place = tmp_path / "cells" / noisy.id
+    place.mkdir(parents=True)
+    (place / "cell.json").write_text(json.dumps({"method": "ddim", "method_options": {"eta": 1.0}}))
+    (one,) = agreements(folder(tmp_path, [ddim, alias, noisy]), "fid")
+    assert one.agree is None and "Only one deterministic sampler" in one.sentences[0]

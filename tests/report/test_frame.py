@@ -1,0 +1,76 @@
+import pytest
+
+from diffbench.report.folder import open_run
+from diffbench.report.frame import Measured, number, printable, value_and_half_width, with_interval
+from diffbench.report.style import slug
+
+
+def measured(value, half=None):
+    low, high = (None, None) if half is None else (value - half, value + half)
+    return Measured(value, low, high, None, "lower", "ok", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [
+        (12.3456, 0.957, "12.35 ± 0.96"),
+        (208.4, 11.2, "208 ± 11"),
+        (0.059712, 0.00471, "0.0597 ± 0.0047"),
+        (1234.5, 120.0, "1234 ± 120"),
+        (-0.0012, 0.003, "-0.0012 ± 0.0030"),
+        (12.3456, None, "12.35"),
+        (0.0, None, "0"),
+        (5.0, 0.0, "5.000 ± 0"),
+    ],
+)
+def test_value_and_half_width_are_rounded_alike(value, half, text):
+    assert with_interval(measured(value, half)) == text
+
+
+def test_a_missing_value_is_a_dash():
+    gone = Measured(None, None, None, None, "lower", "skipped", "why")
+    assert value_and_half_width(gone) == ("–", None)
+    assert number(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.021938, "0.0219"), (12.0, "12.0"), (0.00633, "0.00633"), (1500.0, "1500"), (2e-9, "2e-09")]
+)
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_printable_shows_what_would_act():
+    assert printable("a\x1b[31m\u202eb\nc") == "a\\u001b[31m\\u202eb\\u000ac"
+    assert printable("ε-θ 数") == "ε-θ 数"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/abs", "a/b", "CON ", "..", ".hidden", "", "x" * 300, "A", "ä", "a\x00b", "$(rm)", "-rf"],
+)
+def test_slug_is_one_safe_file_name(name):
+    made = slug(name)
+    assert made and set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-") and len(made) < 80
+    assert made[0] not in ".-" and made != slug(name + "x")
+
+
+def test_slug_keeps_plain_names_and_tells_others_apart():
+    assert slug("ddpm-mnist_2.1") == "ddpm-mnist_2.1"
+    assert len({slug(name) for name in ("a b", "a-b", "A b", "a/b", "a  b")}) == 5
+
+
+def test_cells_of_the_made_up_run(made_run):
+    run = open_run(made_run)
+    assert len(run.cells) == 48
+    cell = next(c for c in run.cells if (c.model, c.sampler, c.budget) == ("vp-mnist", "heun", 20))
+    assert (cell.family, cell.nfe, cell.steps, cell.n, cell.series) == ("score-sde", 19.0, 10, 160, "heun")
+    assert (cell.budget_label, cell.cost_label, cell.status) == ("NFE 20", "19 NFE", "ok")
+    assert cell["fid"].half_width == pytest.approx(0.05 * cell["fid"].value + 0.35)
+    assert cell["peak_memory_mb"].reason == "the operating system does not say"
+    assert cell["never"].value is None and cell["never"].reason
+    assert run.floor(cell, "fid") == (4.1, 0.3) and run.floor(cell, "kid") is None
+    assert not run.stochastic(cell) and run.order(cell) == 2
+    skipped = next(c for c in run.cells if c.status == "skipped")
+    assert run.stochastic(skipped) and len(run.images(skipped, 8)) == 0
+    assert [c.status for c in run.cells].count("failed") == 1
