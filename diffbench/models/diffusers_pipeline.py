@@ -48,15 +48,16 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
     """
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    unet = _component(card, card.network.path, card.network.class_name).to(device, precision)
-    unet = unet.to(memory_format=layout)  # type: ignore[call-overload]
+    unet = _placed(_component(card, card.network.path, card.network.class_name), device, precision, layout)
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         output: Tensor = unet(x.contiguous(memory_format=layout), t, return_dict=False)[0]
         return output
 
     schedule = card.schedule_object()
-    denoiser: Denoiser = NetworkDenoiser(network, schedule, card.prediction, time_scale=card.time_scale, dtype=precision)
+    denoiser: Denoiser = NetworkDenoiser(
+        network, schedule, card.prediction, time_scale=card.time_scale, dtype=precision
+    )
     if card.clip is not None:
         denoiser = Clipped(denoiser, *card.clip)
     return Model(card, denoiser, schedule, _codec(card, device, precision, layout), network, device, precision)
@@ -65,14 +66,18 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
 def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> Codec:
     if card.codec is None:
         return PixelCodec(*card.data.range)
-    vae = _component(card, card.codec.path, card.codec.class_name).to(device, dtype)
-    vae = vae.to(memory_format=layout)  # type: ignore[call-overload]
+    vae: Any = _placed(_component(card, card.codec.path, card.codec.class_name), device, dtype, layout)
 
     def decoder(latents: Tensor) -> Tensor:
         images: Tensor = vae.decode(latents.to(dtype).contiguous(memory_format=layout), return_dict=False)[0]
         return images
 
     return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop)
+
+
+def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:
+    """Move a network; past diffusers' own ``to``, which warns of parts to keep in float32 where there are none."""
+    return nn.Module.to(network, device=device, dtype=dtype, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def _component(card: Card, path: str, class_name: str) -> nn.Module:

@@ -39,7 +39,8 @@ class RunnerCost:
     def line(self) -> str:
         """One line for people."""
         return (
-            f"{self.model}, batch {self.batch_size}, NFE {self.nfe}, {self.device}: runner {self.runner_seconds:.3f} s, "
+            f"{self.model}, batch {self.batch_size}, NFE {self.nfe}, {self.device}: "
+            f"runner {self.runner_seconds:.3f} s, "
             f"network {self.network_seconds:.3f} s, ratio {self.ratio:.3f} (medians of {self.rounds} rounds)"
         )
 
