@@ -42,7 +42,7 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
         mine = [cell for cell in drawn if cell.model == model]
         for series in unique(cell.series for cell in mine):
             _line(axes, [cell for cell in mine if cell.series == series], metric, x, look[series])
-        axes.set_title(f"{shorten(model, 30)}  ({shorten(names[model], 14)})", loc="left")
+        axes.set_title(_heading(model, names[model], len(names)), loc="left")
         floor = run.floor(mine[0], metric)
         if floor is not None:
             _floor(axes, floor, mine[0].n)
@@ -86,21 +86,37 @@ def _panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
+def _heading(model: str, family: str, panels: int) -> str:
+    """Model and family, as far as they fit above a panel."""
+    room = int(WIDTH / max(2, _columns(panels)) / 0.075) - 4
+    both = f"{shorten(model, room)}  ({shorten(family, 20)})"
+    return both if len(both) <= room else shorten(model, room)
+
+
 def _line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
     ordered = sorted(cells, key=lambda cell: (cell.nfe or 0.0, cell.budget or 0))
+    across = [x(cell).value or math.nan for cell in ordered]
+    up: list[float] = [math.nan if (value := cell.value(metric)) is None else value for cell in ordered]
     axes.errorbar(
-        [x(cell).value or math.nan for cell in ordered],
-        [cell.value(metric) for cell in ordered],  # type: ignore[arg-type]
+        across,
+        up,
         xerr=_errors([x(cell) for cell in ordered]),
         yerr=_errors([cell[metric] for cell in ordered]),
+        fmt="none",
+        ecolor=look.colour,
+        elinewidth=0.9,
+        capsize=1.8,
+        capthick=0.9,
+        zorder=2.5,
+    )
+    axes.plot(
+        across,
+        up,
         color=look.colour,
         marker=look.marker,
         linestyle=look.line,
         markeredgecolor="white",
-        markeredgewidth=0.5,
-        elinewidth=0.9,
-        capsize=1.8,
-        capthick=0.9,
+        markeredgewidth=0.4,
         zorder=3,
     )
 
@@ -137,10 +153,11 @@ def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence
     if min(across) > 0:
         budgets = sorted({float(c.budget) for c in drawn if c.budget_kind == "nfe" and c.budget})
         ticks = _apart(budgets) if x is evaluations else []
-        log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, ticks)
+        width = WIDTH / max(2, _columns(len(models(drawn)))) - 0.25
+        log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
     low, high = extent(run, scope, metric)
     if low is not None and high is not None:
-        log_axis(axes, "y", low, high)
+        log_axis(axes, "y", low, high, 1.8)
 
 
 def extent(run: RunFolder, cells: Sequence[CellView], metric: str) -> tuple[float | None, float | None]:

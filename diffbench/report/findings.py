@@ -79,10 +79,10 @@ def agreements(run: RunFolder, metric: str) -> list[Agreement]:
 
 
 def _ode_samplers(run: RunFolder, cells: Sequence[CellView], metric: str) -> list[CellView]:
-    """Deterministic samplers' scored cells; of samplers that share samples only the first."""
+    """Scored cells of samplers known to be deterministic; of samplers that share samples only the first."""
     distinct: dict[str, CellView] = {}
     for cell in cells:
-        if cell.value(metric) is not None and cell.budget is not None and not run.stochastic(cell):
+        if cell.value(metric) is not None and cell.budget is not None and run.stochastic(cell) is False:
             distinct.setdefault(cell.id, cell)
     return list(distinct.values())
 
@@ -94,7 +94,7 @@ def _agreement(run: RunFolder, model: str, cells: Sequence[CellView], metric: st
     label = max(solved, key=lambda cell: (cell.budget_kind == "nfe", cell.budget or 0)).budget_label
     there = [cell for cell in solved if cell.budget_label == label]
     named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)
-    absent = [c for c in cells if c.budget_label == label and c.value(metric) is None and not run.stochastic(c)]
+    absent = [c for c in cells if c.budget_label == label and c.value(metric) is None and run.stochastic(c) is False]
     verbs = {"ok": "was not scored", "incomplete": "is incomplete", "skipped": "was skipped", "failed": "failed"}
     missing = tuple(f"{cell.series} {verbs[cell.status]} there." for cell in absent)
     if len(there) < 2:

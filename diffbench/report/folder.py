@@ -56,16 +56,16 @@ class RunFolder:
                 return str(content.get("method", cell.sampler)), options if isinstance(options, dict) else {}
         return cell.sampler, {}
 
-    def stochastic(self, cell: CellView) -> bool:
-        """Whether the cell's sampler draws noise after the start; False for a sampler the catalog does not know."""
+    def stochastic(self, cell: CellView) -> bool | None:
+        """Whether the cell's sampler draws noise after the start; None for a sampler the catalog does not know."""
         method, options = self.method(cell)
         entry = SAMPLERS.get(method)
         if entry is None:
-            return False
+            return None
         try:
             return entry.stochastic(entry.options(**options))
         except (ValidationError, TypeError):
-            return False
+            return None
 
     def order(self, cell: CellView) -> int | None:
         """Order of the cell's sampler as an ODE solver, if the catalog states one."""

@@ -109,10 +109,10 @@ def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) 
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
     share = min(0.4, 0.054 * max(len(_name(cell, group)) for cell in group) / WIDTH + 0.03)  # room for a label, left
     ratio = max(2.0, max(xs) / min(xs))
-    log_axis(axes, "x", min(xs) / ratio ** (share / (1 - share)), max(xs) * ratio**0.1)
+    log_axis(axes, "x", min(xs) / ratio ** (share / (1 - share)), max(xs) * ratio**0.1, WIDTH - 0.6)
     low, high = extent(run, group, metric)
     if low is not None and high is not None:
-        log_axis(axes, "y", low, high * 1.1)
+        log_axis(axes, "y", low, high * 1.1, 3.3)
 
 
 def _samplers(look: dict[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
@@ -178,6 +178,9 @@ def _marks(axes: Axes, cell: CellView, metric: str) -> list[Bbox]:
         bottom = max(y.low, axes.get_ylim()[0])
         ends = axes.transData.transform([(x.value, bottom), (x.value, y.high)])
         boxes.append(Bbox.from_extents(ends[0][0] - 1, ends[0][1], ends[1][0] + 1, ends[1][1]))
+    if x.low is not None and x.high is not None:
+        ends = axes.transData.transform([(max(x.low, axes.get_xlim()[0]), y.value), (x.high, y.value)])
+        boxes.append(Bbox.from_extents(ends[0][0] - 3, ends[0][1] - 1, ends[1][0] + 3, ends[1][1] + 1))
     return boxes
 
 

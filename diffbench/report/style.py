@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from math import log10
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +105,7 @@ def looks(run: RunFolder) -> dict[str, Look]:
             label=shorten(name, 40),
             colour=_COLOURS[index % len(_COLOURS)],
             marker=_MARKERS[index % len(_MARKERS)],
-            stochastic=run.stochastic(first[name]),
+            stochastic=run.stochastic(first[name]) is True,
         )
         for index, name in enumerate(unique(view.series for view in run.cells))
     }
@@ -123,11 +124,12 @@ def slug(name: str) -> str:
     return plain if plain and plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
-def log_axis(axes: Axes, which: str, low: float, high: float, ticks: Sequence[float] = ()) -> None:
-    """A log axis ("x" or "y") from low to high with plain tick labels: those given, else 1-2-5 steps or decades."""
-    steps: tuple[float, ...] = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
-    if high / low < 4:
-        steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, ticks: Sequence[float] = ()) -> None:
+    """A log axis ("x" or "y") from low to high with plain tick labels: those given, else as many as ``inches`` hold."""
+    decade = inches / log10(high / low) / (0.36 if which == "x" else 0.2)  # in labels
+    choices = ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+    closest = (0.079, 0.301, 0.477, 1.0)  # decades between the closest two of each
+    steps = next((choice for choice, gap in zip(choices, closest, strict=True) if gap * decade >= 1), (1.0,))
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(list(ticks)) if ticks else LogLocator(subs=steps, numticks=30))

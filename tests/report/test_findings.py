@@ -100,7 +100,7 @@ def test_disagreement_of_settled_samplers_is_not_put_down_to_discretisation(tmp_
 @pytest.mark.parametrize(
     ("cells", "word"),
     [
-        ([cell("euler-maruyama", 50, 9.0)], "No deterministic"),
+        ([cell("euler-maruyama", 50, 9.0), cell("of-a-plug-in", 50, 9.0)], "No deterministic"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, None, status="failed")], "heun failed there"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, 9.0, half=None)], "not all scores have an interval"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, 19.0)], None),

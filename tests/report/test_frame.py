@@ -70,7 +70,7 @@ def test_cells_of_the_made_up_run(made_run):
     assert cell["peak_memory_mb"].reason == "the operating system does not say"
     assert cell["never"].value is None and cell["never"].reason
     assert run.floor(cell, "fid") == (4.1, 0.3) and run.floor(cell, "kid") is None
-    assert not run.stochastic(cell) and run.order(cell) == 2
+    assert run.stochastic(cell) is False and run.order(cell) == 2
     skipped = next(c for c in run.cells if c.status == "skipped")
     assert run.stochastic(skipped) and len(run.images(skipped, 8)) == 0
     assert [c.status for c in run.cells].count("failed") == 1
