@@ -17,9 +17,9 @@ def quantise(
 ) -> Tensor:
     """Return float images as uint8 of the same shape, on the same device.
 
-    Values outside [low, high] are clamped; then ``round(255 (x - low) / (high - low))``, which is
-    ``round(127.5 x + 127.5)`` for the usual range, half to even; ``floor`` truncates instead. The arithmetic is
-    float64, exact for float32 input, so that no device rounds a tie its own way.
+    ``round(255 (x - low) / (high - low))``, which is ``round(127.5 x + 127.5)`` for the usual range, half to even,
+    and values outside [low, high] clamped to its ends; ``floor`` truncates instead. The arithmetic is float64, exact
+    for float32 input in the usual range, so that no device rounds a tie its own way.
 
     Args:
         x: images (B, C, H, W), floating point.
@@ -43,6 +43,6 @@ def quantise(
         bad = int((~finite).nonzero()[0, 0])
         raise ScoringError(f"image of sample {first_index + bad} has values that are not finite (NaN or infinity)")
     slope = 255.0 / (high - low)
-    levels = x.double().clamp(low, high) * slope - low * slope
+    levels = x.double() * slope - low * slope
     levels = torch.round(levels) if mode == "round" else torch.floor(levels)
     return levels.clamp(0, 255).to(torch.uint8)

@@ -76,3 +76,14 @@ def test_not_finite_names_the_first_such_sample(poison):
 def test_refusals(x, options, message):
     with pytest.raises(ScoringError, match=message):
         quantise(x, **options)
+
+
+def test_values_beyond_a_shifted_range_are_clamped():
+    got = quantise(images([0.9, 1.0, 1.5, 2.0, 2.1, 9.0]), low=1.0, high=2.0)
+    assert got.flatten().tolist() == [0, 0, 128, 255, 255, 255]
+
+
+def test_near_ties_are_decided_exactly():
+    # 127.5 x + 127.5 is 205.499995, 226.500003 and 251.499993; in float32 each sum lands on the tie, or beyond it
+    x = images([float.fromhex("0x1.39393800p-1"), float.fromhex("0x1.8d8d9000p-1"), float.fromhex("0x1.f1f1f000p-1")])
+    assert quantise(x).flatten().tolist() == [205, 227, 251]
