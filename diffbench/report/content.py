@@ -64,7 +64,8 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
 def _counts(cells: Sequence[CellView]) -> str:
     by = {status: sum(cell.status == status for cell in cells) for status in ("skipped", "failed", "incomplete")}
     said = "".join(f", {count} {status}" for status, count in by.items() if count)
-    return f"{len(models(cells))} models, {len(unique(c.series for c in cells))} samplers, {len(cells)} cells{said}"
+    counted = {"model": len(models(cells)), "sampler": len(unique(c.series for c in cells)), "cell": len(cells)}
+    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counted.items()) + said
 
 
 def _answer(found: Sequence[Best], model: str) -> str:

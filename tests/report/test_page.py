@@ -108,6 +108,7 @@ def test_the_answer_comes_first_and_the_rules_are_stated(drawn):
     text = " ".join("".join(read((run / "report.html").read_text()).text).split())
     markdown = (run / "report.md").read_text()
     for said in (
+        "3 models, 4 samplers, 48 cells, 1 skipped, 1 failed",
         "ddpm-mnist: dpmpp-2m at NFE 5, 10 and 20*; heun at NFE 50*",
         "told apart only if the 95% intervals of their FID do not overlap",
         "vp-mnist: yes",
