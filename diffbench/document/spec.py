@@ -84,6 +84,8 @@ def _explained(model: type[BaseModel], details: ErrorDetails, what: str, beside:
         return fault((), f"the {what} {shown(path[0])} is missing; expected {_wanted(model, path)}", value)
     if kind == "extra_forbidden" and len(path) == 1:
         return fault(path, unknown_key(model, str(path[0]), what, beside), value, at_key=True)
+    if kind == "missing":  # an element of a list of fixed length
+        path = path[:-1]
     if not path and kind == "value_error":
         return fault(path, str(details["ctx"]["error"]), value)
     if not path or "[key]" in path:

@@ -62,8 +62,8 @@ class ModelChoice(Spec):
         if "id" in value:
             return value
         try:
-            return {**value, "id": _card_of(value).name}
-        except (CardError, TypeError):
+            return {**value, "id": _card_of(value, context).name}
+        except CardError:
             return {**value, "id": UNREADABLE}
 
     @classmethod
@@ -76,7 +76,7 @@ class ModelChoice(Spec):
             yield fault(("source",), f"{shown(source)}: sources with :// are not implemented yet", source)
         elif isinstance(name, str) or isinstance(source, str):
             try:
-                _card_of(given)
+                _card_of(given, context)
             except CardError as error:
                 yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
         yield from range_fault("clip", given.get("clip"))
@@ -87,11 +87,26 @@ class ModelChoice(Spec):
 
     def card(self) -> Card:
         """The model's card, read from disk. Raises CardError."""
-        return _card_of({"name": self.name, "source": self.source})
+        return _read_card(self.name, self.source)
 
 
-def _card_of(given: Mapping[str, Any]) -> Card:
+def _card_of(given: Mapping[str, Any], context: Any) -> Card:
+    """The card of a model as it is given; read once for all checks of a suite."""
     name, source = given.get("name"), given.get("source")
+    known: dict[tuple[str, str], Card | CardError] = (context or {}).get("cards", {})
+    key = repr(name), repr(source)
+    if key not in known:
+        try:
+            known[key] = _read_card(name, source)
+        except CardError as error:
+            known[key] = error
+    found = known[key]
+    if isinstance(found, CardError):
+        raise found
+    return found
+
+
+def _read_card(name: Any, source: Any) -> Card:
     if source is not None:
         if not isinstance(source, str) or "://" in source:
             raise CardError(f"no card at {shown(source)}")
@@ -129,7 +144,7 @@ class GridChoice(Spec):
         kind, options = given.get("kind"), given["options"]
         if isinstance(kind, str) and kind not in GRIDS:
             yield fault(("kind",), unknown("grid", kind, GRIDS), kind)
-        if kind not in GRIDS:
+        if not isinstance(kind, str) or kind not in GRIDS:
             return
         found = option_faults(GRIDS[kind], options, beside=("kind",))
         yield from found
@@ -239,7 +254,7 @@ class MetricChoice(Spec):
         name = given.get("metric")
         if isinstance(name, str) and name in METRICS:
             yield from option_faults(METRICS[name].options, given["options"], beside=("metric",))
-        elif name in _METRICS_TO_COME:
+        elif isinstance(name, str) and name in _METRICS_TO_COME:
             yield fault(("metric",), f"the metric {shown(name)} is not implemented yet", name)
         elif isinstance(name, str) and name in COSTS:
             message = f"{shown(name)} is measured by the timing pass of every run; leave it out of the metrics"

@@ -36,7 +36,7 @@ def find_suite(path_or_name: str | Path) -> Path:
 def read_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     """Read a suite file; ``overrides`` are ``dotted.key=YAML``. Raises SuiteError with all problems."""
     path = Path(path)
-    return _suite(read_document(path), str(path), overrides, {"directory": path.parent, "name": path.stem})
+    return _suite(read_document(path), str(path), overrides, {"directory": path.parent, "name": path.stem, "cards": {}})
 
 
 def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str] = ()) -> Suite:
@@ -45,14 +45,14 @@ def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str
         document = parse_bytes(text.encode())
     except UnicodeEncodeError:
         document = parse(text)  # reports where the lone surrogate is
-    return _suite(document, name, overrides, {"directory": Path(), "name": ""})
+    return _suite(document, name, overrides, {"directory": Path(), "name": "", "cards": {}})
 
 
 def suite_from_objects(suite: Mapping[str, Any]) -> Suite:
     """A suite from the mapping that its YAML would be. Raises SuiteError, whose lines begin with the key path."""
     document = Document()
     document.value = _plain(suite, (), document.problems)
-    return _suite(document, "", (), {"directory": Path(), "name": ""})
+    return _suite(document, "", (), {"directory": Path(), "name": "", "cards": {}})
 
 
 def _suite(document: Document, name: str, overrides: Sequence[str], context: dict[str, Any]) -> Suite:

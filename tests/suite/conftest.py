@@ -82,3 +82,9 @@ def shipped_cards(models_folder: Path):
 def ddpm() -> dict:
     """A card's content, free to be changed."""
     return yaml.safe_load(yaml.safe_dump(DDPM))
+
+
+@pytest.fixture(scope="session")
+def ldm() -> dict:
+    """The content of a latent model's card, to be copied before it is changed."""
+    return LDM

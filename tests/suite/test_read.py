@@ -80,7 +80,9 @@ def test_resolved_reads_back_to_the_same_suite_and_plan(text: str) -> None:
 
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,63}", fullmatch=True)
-tricky = st.sampled_from(["no", "on", "1e-5", "010", "1_0", "2024-01-02", "null", "1.10", "true", "0x1F", "=", "1e5", "7"])
+tricky = st.sampled_from(
+    ["no", "on", "1e-5", "010", "1_0", "2024-01-02", "null", "1.10", "true", "0x1F", "=", "1e5", "7"]
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -214,7 +216,9 @@ def test_python_objects_make_the_same_suite() -> None:
         "samplers": [{"id": "a", "sampler": "ddim", "eta": np.float32(0.5)}],
         "budgets": {"nfe": [np.int32(5)]},
     }
-    text = "name: x\nsamples: 12\nmodels: [ddpm-mnist]\nsamplers: [{id: a, sampler: ddim, eta: 0.5}]\nbudgets: {nfe: [5]}"
+    text = (
+        "name: x\nsamples: 12\nmodels: [ddpm-mnist]\nsamplers: [{id: a, sampler: ddim, eta: 0.5}]\nbudgets: {nfe: [5]}"
+    )
     assert suite_from_objects(objects) == read_suite_text(text)
 
 
