@@ -100,3 +100,20 @@ def test_bad_features(make_reference):
     for function in (fid, fid_value):
         with pytest.raises(ReferenceDataError, match="features have 7 dimensions, those of reference 'digits' have 8"):
             function(x[:13, :7], reference)
+
+
+def test_each_form_of_the_trace_has_its_place(make_reference, monkeypatch):
+    reference = make_reference(RNG(1).standard_normal((50, 8)))
+    _ = reference.sqrt_cov
+
+    def refuse(*args, **options):
+        raise AssertionError("not this form")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "svd", refuse)
+        assert fid(RNG(0).standard_normal((40, 8)), reference).se > 0
+    with monkeypatch.context() as patch:
+        for name in ("eigh", "eigvalsh"):
+            patch.setattr(np.linalg, name, refuse)
+        assert fid(RNG(0).standard_normal((5, 8)), reference).value > 0
+        assert fid_value(RNG(0).standard_normal((5, 8)), reference) > 0
