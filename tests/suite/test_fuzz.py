@@ -137,7 +137,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_mutated_values_are_read_or_refused(data: st.DataObject) -> None:
     suite = yaml.safe_load(BASE)
@@ -163,7 +163,7 @@ def test_mutated_values_are_read_or_refused(data: st.DataObject) -> None:
     check(accepted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     key=st.sampled_from(
         ["budgets.nfe", "samplers.1.grid", "models.0", "a", "run.keep.samples", "samples.n", "seed.x", "."]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbench.suite.identity import canonical_method, digest
+from diffbench.models.card import load_card
+from diffbench.suite.identity import canonical_method, digest, identity, of_model
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
 
@@ -134,6 +136,85 @@ def test_all_mutations_differ_from_each_other(make: Callable[[Edit | None], Cell
     assert len(ids) == len(DECIDES)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """As much of a grid as an identity looks at."""
+
+    final: str = "denoise"
+    last: float = 0.0
+
+    def to_dict(self) -> dict[str, list[float]]:
+        return {"t": [1.0, 0.0], "sigma": [2.0, self.last]}
+
+
+PARTS: dict[str, Any] = {
+    "model": {"weights": "a"},
+    "method": "dpmpp-2m",
+    "method_options": {},
+    "grid": Grid(),
+    "dtype": "float32",
+    "channels_last": False,
+    "batch_size": 10,
+    "shard": 20,
+    "seed": 3,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"weights": "b"}},
+        {"method": "euler-maruyama"},
+        {"method": "ddim"},
+        {"grid": None},
+        {"grid": Grid(final="sigma_min")},
+        {"grid": Grid(last=1e-300)},
+        {"dtype": "float16"},
+        {"channels_last": True},
+        {"batch_size": 20},
+        {"shard": 10},
+        {"seed": 4},
+    ],
+)
+def test_each_part_counts_when_it_changes_alone(change: dict[str, Any]) -> None:
+    assert digest(identity(**PARTS)) != digest(identity(**PARTS | change))
+
+
+def test_options_count_when_they_change_alone() -> None:
+    ids = {digest(identity(**PARTS | {"method": "ddim", "method_options": {"eta": eta}})) for eta in (0.0, 0.5, 0.75)}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("schedule", {"kind": "cosine"}),
+        ("time", {"input": "scaled", "scale": 500.0}),
+        ("prediction", "sample"),
+        ("clip", (-1.0, 1.0)),
+        ("codec", None),
+        ("sha256", {"a": "0" * 64}),
+    ],
+)
+def test_each_part_of_a_card_counts_when_it_changes_alone(key: str, value: Any, shipped_cards: Path) -> None:
+    card = load_card("ldm-mnist")
+    if key == "schedule":
+        value = {**card.schedule, "steps": 999}
+    if key == "time":
+        value = card.time.model_copy(update=value)
+    assert of_model(card) != of_model(card.model_copy(update={key: value}))
+
+
+@pytest.mark.parametrize("key, value", [("range", (0.0, 1.0)), ("shape", (3, 28, 28))])
+def test_the_shape_and_range_of_the_data_count(key: str, value: Any) -> None:
+    card = load_card("ldm-mnist")
+    assert of_model(card) != of_model(card.model_copy(update={"data": card.data.model_copy(update={key: value})}))
+
+
+def test_the_version_of_the_identity_is_part_of_it() -> None:
+    assert identity(**PARTS)["version"] == "diffbench-cell-v1"
+
+
 def test_an_id_is_16_hexadecimal_digits_and_stable(make: Callable[[Edit | None], Cell]) -> None:
     assert re.fullmatch("[0-9a-f]{16}", make(None).id)
     assert make(None).id == make(None).id
@@ -167,7 +248,7 @@ def test_equal_methods_have_one_canonical_form() -> None:
 field = st.sampled_from(sorted(name for name in DECIDES if "schedule" not in name and name != "time scale"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(names=st.sets(field, min_size=1, max_size=3), others=st.sets(st.sampled_from(sorted(DOES_NOT)), max_size=3))
 def test_labels_never_matter_whatever_else_changes(
     names: set[str], others: set[str], tmp_path_factory: pytest.TempPathFactory, ldm: dict[str, Any]

@@ -85,7 +85,7 @@ tricky = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     name=names | tricky.filter(lambda text: text != "="),
     eta=st.lists(st.floats(0, 1), min_size=1, max_size=3, unique=True),
