@@ -9,11 +9,20 @@ import os
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from diffbench.scoring.fid import fid
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.kid import kid
 from diffbench.scoring.reference import Reference
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small only suffer from threads that wait for each other on a busy machine."""
+    with threadpool_limits(1):
+        yield
+
 
 REPETITIONS = int(os.environ.get("DIFFBENCH_REPETITIONS", "200"))
 

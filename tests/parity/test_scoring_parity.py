@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from threadpoolctl import threadpool_limits
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
@@ -15,6 +16,13 @@ from diffbench.scoring.fid import fid, fid_value
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.kid import kid
 from diffbench.scoring.reference import Reference
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small only suffer from threads that wait for each other on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 def features(seed, n, d, decay=1.0, scale=1.0, shift=0.0):

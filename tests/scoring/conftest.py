@@ -2,8 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from diffbench.scoring.reference import Reference
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Matrices this small only suffer from threads that wait for each other on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture
