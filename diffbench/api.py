@@ -56,7 +56,7 @@ def run(
     Raises:
         DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
     """
-    from diffbench.run.engine import execute
+    from diffbench.runner.engine import execute
 
     with SAMPLERS.using(samplers):
         if isinstance(suite, Mapping):

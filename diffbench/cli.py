@@ -84,7 +84,7 @@ def run(
     from diffbench import results
     from diffbench.report.page import draw
     from diffbench.report.tables import terminal_table
-    from diffbench.run.engine import execute
+    from diffbench.runner.engine import execute
 
     summary = execute(spec, out, device, only, quiet)
     if summary.changed or not (summary.folder / "report.html").exists():
@@ -212,7 +212,7 @@ def bench() -> None:
 @_json
 def bench_runner(model: str, batch_size: int, nfe: int, rounds: int, device: str, as_json: bool) -> None:
     """Time of a whole shard (sampling, quantising, features, storing) over that of its bare network calls."""
-    from diffbench.run.bench import bench_runner as measure
+    from diffbench.runner.bench import bench_runner as measure
 
     measured = measure(model, batch_size, nfe, rounds, device)
     click.echo(json.dumps(measured.to_dict()) if as_json else measured.line())

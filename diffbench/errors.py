@@ -18,9 +18,9 @@ class UsageError(DiffbenchError):
     exit_code = 2
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class SuiteProblem:
-    """One problem of a suite file; ``line`` and ``column`` count from 1."""
+    """One problem of a suite; ``line`` and ``column`` count from 1, and are 0 for what stands in no file."""
 
     line: int
     column: int
@@ -28,14 +28,18 @@ class SuiteProblem:
 
 
 class SuiteError(DiffbenchError):
-    """A suite can't be used; holds all its problems, each as ``file:line:col: message``."""
+    """A suite can't be used; holds all its problems, each as ``file:line:col: message``.
+
+    Problems of ``--set`` and of Python objects have no position; their messages come last.
+    """
 
     exit_code = 2
 
     def __init__(self, path: str, problems: list[SuiteProblem]) -> None:
         self.path = path
-        self.problems = sorted(problems)
-        super().__init__("\n".join(f"{path}:{p.line}:{p.column}: {p.message}" for p in self.problems))
+        self.problems = sorted(problems, key=lambda p: (p.line == 0, p.line, p.column))
+        lines = (f"{path}:{p.line}:{p.column}: {p.message}" if p.line else p.message for p in self.problems)
+        super().__init__("\n".join(lines))
 
 
 class CardError(DiffbenchError):

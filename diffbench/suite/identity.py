@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.grid import TimeGrid
+from diffbench.errors import UsageError
 from diffbench.models.card import Card
 
 VERSION = "diffbench-cell-v1"
@@ -26,6 +29,24 @@ def canonical_method(name: str, options: dict[str, Any]) -> tuple[str, dict[str,
             break
         name, options = same
     return name, options
+
+
+def code_of(method: str) -> str | None:
+    """The sha256 of the file that implements a sampler which does not come with diffbench; None for one that does.
+
+    Whoever works on a sampler of their own changes its code, not its name: samples of the old code must not pass for
+    those of the new. Raises UsageError if the file can't be found.
+    """
+    if SAMPLERS.built_in(method):
+        return None
+    module = SAMPLERS[method].target.partition(":")[0]
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise UsageError(f"sampler {method!r}: no file of module {module!r}; a sampler's class must be in a file")
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
 def of_model(card: Card) -> dict[str, Any]:
@@ -67,6 +88,7 @@ def identity(
         "version": VERSION,
         "model": model,
         "method": name,
+        "code": code_of(name),
         "options": options,
         "grid": None if grid is None else grid.to_dict(),
         "final": None if grid is None else grid.final,

@@ -60,9 +60,9 @@ def _put(value: Any, path: Path, new: Any) -> str | None:
             said = "not readable" if isinstance(value, Unreadable) else shown(value)
             return f"{where} is {said}, which has no key {shown(str(part))}"
         if last:
-            value[part] = new  # type: ignore[index]
+            value[part] = new
         else:
-            value = value[part]  # type: ignore[index]
+            value = value[part]
     return None
 
 

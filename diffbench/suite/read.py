@@ -77,11 +77,8 @@ def _error(name: str, document: Document, problems: list[Problem], overridden: O
             in_file.append(own)
         else:
             apart.append(text)
-    lines = located(in_file, document)
-    apart = list(dict.fromkeys(apart))
-    error = SuiteError(name, [SuiteProblem(*line) for line in lines] + [SuiteProblem(0, 0, text) for text in apart])
-    error.args = ("\n".join([f"{name}:{line}:{column}: {text}" for line, column, text in lines] + apart),)
-    return error
+    placed = [SuiteProblem(*line) for line in located(in_file, document)]
+    return SuiteError(name, placed + [SuiteProblem(0, 0, text) for text in dict.fromkeys(apart)])
 
 
 def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:

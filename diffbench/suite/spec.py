@@ -130,7 +130,7 @@ class Suite(Spec):
     include: Annotated[tuple[Inclusion, ...], Field(max_length=10_000)] = ()
     exclude: Annotated[tuple[Exclusion, ...], Field(max_length=10_000)] = ()
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)] = tuple(
-        MetricChoice(metric=name) for name in ("fid", "is", "kid")
+        MetricChoice.model_validate({"metric": name}) for name in ("fid", "is", "kid")
     )
     run: RunSettings = RunSettings()
     timing: Timing = Timing()

@@ -10,15 +10,15 @@ import torch
 from diffbench import results
 from diffbench.atomic import write_atomically, write_json
 from diffbench.errors import CellFailed, Interrupted, ScoringError, StoreError
-from diffbench.run.devices import pick_device
-from diffbench.run.execute import run_shard
-from diffbench.run.loaded import Loaded
-from diffbench.run.progress import Progress
-from diffbench.run.provenance import Session
-from diffbench.run.references import write_references
-from diffbench.run.scores import Scorer
-from diffbench.run.store import ShardRange, Store, shard_ranges
-from diffbench.run.timing import Timing, load_timing, timing_pass
+from diffbench.runner.devices import pick_device
+from diffbench.runner.execute import run_shard
+from diffbench.runner.loaded import Loaded
+from diffbench.runner.progress import Progress
+from diffbench.runner.provenance import Session
+from diffbench.runner.references import write_references
+from diffbench.runner.scores import Scorer
+from diffbench.runner.store import ShardRange, Store, shard_ranges
+from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import resolved
 from diffbench.suite.spec import Suite

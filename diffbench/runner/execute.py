@@ -15,7 +15,7 @@ from diffbench.diffusion.denoiser import Counted
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import CellFailed
 from diffbench.models.diffusers_pipeline import Model
-from diffbench.run.store import Arrays, ShardRange
+from diffbench.runner.store import Arrays, ShardRange
 from diffbench.samplers.integrate import Sampler, integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
@@ -52,7 +52,7 @@ def sample_images(model: Model, cell: Cell, sampler: Sampler, indices: range) ->
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = integrate(sampler, denoiser, cell.grid, model.schedule, noise)
     _refuse_not_finite(x0, indices)
-    return quantise(model.codec.decode(x0)), denoiser
+    return quantise(model.codec.decode(x0), first_index=indices.start), denoiser
 
 
 def run_shard(

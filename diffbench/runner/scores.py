@@ -14,9 +14,9 @@ from diffbench.atomic import write_atomically
 from diffbench.catalog import COSTS, METRICS, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
-from diffbench.run.loaded import Loaded
-from diffbench.run.store import Arrays, Store, shard_ranges
-from diffbench.run.timing import Timing, block_median
+from diffbench.runner.loaded import Loaded
+from diffbench.runner.store import Arrays, Store, shard_ranges
+from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score
 from diffbench.scoring.signature import signature
 from diffbench.suite.plan import Cell

@@ -14,8 +14,8 @@ import torch
 from diffbench.atomic import read_json
 from diffbench.errors import StoreError
 from diffbench.models.diffusers_pipeline import Model
-from diffbench.run.devices import peak_memory_mb, reset_peak_memory
-from diffbench.run.execute import make_sampler, sample_images, synchronise
+from diffbench.runner.devices import peak_memory_mb, reset_peak_memory
+from diffbench.runner.execute import make_sampler, sample_images, synchronise
 from diffbench.suite.plan import Cell
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from diffbench import atomic
 from diffbench.errors import StoreError
-from diffbench.run.store import ShardRange, Store, shard_ranges
+from diffbench.runner.store import ShardRange, Store, shard_ranges
 
 SHARD = ShardRange(0, 3)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from diffbench.run.timing import Timing, block_median, load_timing
+from diffbench.runner.timing import Timing, block_median, load_timing
 
 
 def test_the_interval_needs_six_blocks():

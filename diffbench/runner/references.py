@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbench.atomic import write_json
-from diffbench.run.loaded import Loaded
+from diffbench.runner.loaded import Loaded
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.reference import floor
 from diffbench.suite.plan import Cell

@@ -5,8 +5,8 @@ import pytest
 
 from diffbench import results
 from diffbench.errors import Interrupted
-from diffbench.run import engine, execute
-from diffbench.run.engine import execute as run_suite
+from diffbench.runner import engine, execute
+from diffbench.runner.engine import execute as run_suite
 from diffbench.suite.read import suite_from_objects
 
 QUALITY = ["fid", "is", "kid"]

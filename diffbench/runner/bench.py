@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from diffbench.run.devices import pick_device
-from diffbench.run.execute import run_shard, synchronise
-from diffbench.run.loaded import Loaded
-from diffbench.run.store import ShardRange, Store
+from diffbench.runner.devices import pick_device
+from diffbench.runner.execute import run_shard, synchronise
+from diffbench.runner.loaded import Loaded
+from diffbench.runner.store import ShardRange, Store
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
 

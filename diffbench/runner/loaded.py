@@ -18,13 +18,13 @@ class Loaded:
     """Models, extractors and references of a suite's cells on one device."""
 
     device: torch.device
-    _models: dict[tuple[str, str, bool], Model] = field(default_factory=dict)
+    _models: dict[tuple[object, ...], Model] = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def model(self, cell: Cell) -> Model:
         """The cell's model."""
-        key = (str(cell.card.directory), cell.dtype, cell.channels_last)
+        key = (cell.card.directory, cell.card.clip, cell.dtype, cell.channels_last)
         if key not in self._models:
             self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
         return self._models[key]
@@ -44,13 +44,9 @@ class Loaded:
         return self._references[name]
 
     def check(self, cell: Cell) -> None:
-        """Refuse a model whose images its extractor or reference can't take. Raises CardError."""
+        """Refuse a model whose images its extractor or reference can't take. Raises CardError, ReferenceDataError."""
         extractor, reference = self.extractor(cell), self.reference(cell)
         image, taken = tuple(cell.card.image_shape), tuple(extractor.image_shape)
         if image != taken:
             raise CardError(f"{cell.card.directory}: images are {image}, the extractor {extractor.name} takes {taken}")
-        if reference.extractor != extractor.name:
-            raise CardError(
-                f"{cell.card.directory}: reference {reference.name} was made with {reference.extractor}, "
-                f"the card's extractor is {extractor.name}"
-            )
+        reference.check_extractor(extractor)
