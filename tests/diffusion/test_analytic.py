@@ -25,7 +25,7 @@ def covariance(size=4):
 
 
 def mixture():
-    return GaussianMixtureDenoiser(double(0.2, 0.3, 0.5), 2 * draw(3, *SHAPE, seed=4), double(0.3, 0.0, 1.2))
+    return GaussianMixtureDenoiser(double(2.0, 3.0, 5.0), 2 * draw(3, *SHAPE, seed=4), double(0.3, 0.0, 1.2))
 
 
 def denoisers():
@@ -96,6 +96,15 @@ def test_a_variance_is_a_diagonal_covariance():
     mean = draw(*SHAPE, seed=2)
     dense = GaussianDenoiser(mean, 0.49 * torch.eye(4, dtype=torch.float64))
     torch.testing.assert_close(GaussianDenoiser(mean, 0.49)(x, sigma).x0, dense(x, sigma).x0, rtol=1e-13, atol=0)
+
+
+def test_eigenvalues_that_rounding_made_negative_count_as_zero():
+    nearly = torch.diag(double(1e6, 1.0, 1.0, -1e-5))
+    mean, x = draw(*SHAPE, seed=2), draw(1, *SHAPE)
+    denoised = GaussianDenoiser(mean, nearly)(x, double(1e-3)).x0
+    assert denoised.flatten()[3] == mean.flatten()[3]
+    with pytest.raises(UsageError, match="covariance has the negative eigenvalue -0.001"):
+        GaussianDenoiser(mean, torch.diag(double(1e6, 1.0, 1.0, -1e-3)))
 
 
 def test_small_noise_lands_on_the_nearest_datum():

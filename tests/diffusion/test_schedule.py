@@ -213,6 +213,7 @@ def test_specs_reach_the_right_fields():
         ({"kind": "ve", "sigma_min": 0, "sigma_max": 50}, "need 0 < sigma_min < sigma_max"),
         ({"kind": "ve", "sigma_min": 0.01, "sigma_max": 50, "t_end": 0}, "need 0 < t_end < 1"),
         ({"kind": "vp", "beta_min": 0.1, "beta_max": 20, "t_end": 0}, "need 0 < t_end < 1"),
+        ({"kind": "ve", "sigma_min": 0.01, "sigma_max": 50, "t_end": 1}, "need 0 < t_end < 1"),
         ({"kind": "flow", "t_end": 0}, "need 0 < t_end < 0.9999"),
         ({"kind": "flow", "t_end": 1}, "need 0 < t_end < 0.9999"),
         ({"kind": "flow", "shift": 3}, "schedule flow: unknown key 'shift'"),

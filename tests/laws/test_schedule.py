@@ -47,6 +47,14 @@ def test_tabulated_sigmas_give_their_indices_exactly(schedule):
     for part in (slice(None, None, 3), slice(1, None), slice(None, None, -1)):
         np.testing.assert_array_equal(schedule.t_of(sigma[part]), index[part])
     assert [schedule.t_of(float(level)) for level in sigma[::97]] == index[::97].tolist()
+    inner = slice(1, -1)
+    np.testing.assert_array_equal(schedule.t_of(np.nextafter(sigma[inner], np.inf)), index[inner])
+
+
+@pytest.mark.parametrize("schedule", DISCRETE, ids=repr)
+def test_indices_give_the_tabulated_sigmas_exactly(schedule):
+    table = np.sqrt(np.expm1(-np.cumsum(np.log1p(-schedule.betas))))
+    np.testing.assert_array_equal(schedule.sigma(np.arange(schedule.steps, dtype=np.float64)), table)
 
 
 @pytest.mark.parametrize("schedule", CONTINUOUS + DISCRETE, ids=repr)
