@@ -37,7 +37,7 @@ def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> N
         rehearsal = out / f".{name}.held-out.checkpoint.pt"
         made.append(rehearsal)
         accuracy = features.held_out_accuracy(recipe, rehearsal)
-        click.echo(f"accuracy on 1,000 held-out digits after training on the other 4,000: {accuracy:.4f}")
+        click.echo(f"accuracy on the held-out digits after training on the others: {accuracy:.4f}")
         model = features.fit(recipe, checkpoint, torch.arange(len(digits.labels())))
         shipping.write_features(out, model, held_out_accuracy=accuracy, source=source)
     elif name == "ldm-autoencoder":

@@ -44,9 +44,10 @@ def labels() -> Tensor:
     return torch.from_numpy(digits()[1])
 
 
-def split(held_out: int = 1000) -> tuple[Tensor, Tensor]:
-    """Return the indices of a fixed random split into training and held-out digits."""
+def split() -> tuple[Tensor, Tensor]:
+    """Return the indices of a fixed random split: four in five digits to train on, one held out."""
     order = torch.randperm(len(digits()[0]), generator=torch.Generator().manual_seed(20))
+    held_out = len(order) // 5
     return order[held_out:], order[:held_out]
 
 

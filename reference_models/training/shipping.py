@@ -184,7 +184,7 @@ def write_reference(folder: Path, model: MnistFeatures, extractor_sha256: str) -
             "dataset": "mnist",
             "source": digits.SOURCE,
             "n": len(real),
-            "split": "all 5,000",
+            "split": f"all {len(real):,}",
             "image_shape": [1, 28, 28],
             "resize": "none",
             "extractor": "mnist-features",
