@@ -28,6 +28,7 @@ def options_for(kind, schedule, points):
         ("trailing", 1, [999]),
         ("leading", 4, [750, 500, 250, 0]),
         ("leading", 3, [666, 333, 0]),
+        ("leading", 7, [852, 710, 568, 426, 284, 142, 0]),
         ("leading", 1, [999]),
         ("linspace", 4, [999, 666, 333, 0]),
         ("linspace", 3, [999, 500, 0]),
@@ -42,6 +43,10 @@ def test_discrete_spacings_hit_these_indices(kind, steps, expected):
     assert grid.t.tolist() == [*expected, -1]
     np.testing.assert_array_equal(grid.sigma[:-1], DDPM.sigma(np.array(expected, dtype=float)))
     np.testing.assert_array_equal(grid.scale[:-1], DDPM.scale(np.array(expected, dtype=float)))
+
+
+def test_quadratic_ends_at_four_fifths_of_the_chain():
+    assert time_grid(DiscreteDDPM.from_betas("linear", 1e-4, 0.02, 6), 3, "quadratic").t.tolist() == [4, 1, 0, -1]
 
 
 def test_all_indices_can_be_used():

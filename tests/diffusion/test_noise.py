@@ -63,6 +63,15 @@ def test_a_sample_is_this_formula_of_its_coordinates():
     np.testing.assert_array_equal(noise.flatten().numpy(), np.array(expected[:10], dtype=np.float32))
 
 
+def test_the_smallest_word_gives_the_largest_magnitude(monkeypatch):
+    zero = torch.zeros(1, 1, dtype=torch.int64)
+    monkeypatch.setattr("diffbench.diffusion.noise.philox4x32", lambda counter, key: (zero,) * 4)
+    drawn = NoiseSource(0, [0], (1, 1, 4), dtype=torch.float64).normal("start", 0).flatten().tolist()
+    radius = math.sqrt(66 * math.log(2))
+    small = radius * math.sin(math.pi * 2**-32)
+    assert drawn == pytest.approx([radius, small, radius, small], rel=1e-7)
+
+
 def test_these_numbers_never_change():
     assert PURPOSES == {"start": 0, "step": 1, "churn": 2, "corrector": 3, "posterior": 4, "dequantize": 5, "probe": 6}
     noise = NoiseSource(0, [0, 4294967295], (1, 1, 3)).normal("start", 0)

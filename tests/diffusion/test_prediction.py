@@ -45,9 +45,16 @@ def test_churned_sigmas_hold_the_time_and_follow_the_scale(schedule):
 @pytest.mark.parametrize("schedule", [VP(), SubVP(), VE(), DDPM, LinearFlow()], ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize("factor", ["below", "above", "nan"])
 def test_networks_are_not_called_outside_their_range(schedule, factor):
-    level = {"below": schedule.sigma_min * 0.999, "above": schedule.sigma_max * 1.42, "nan": np.nan}[factor]
+    level = {"below": schedule.sigma_min * 0.999, "above": schedule.sigma_max * 1.415, "nan": np.nan}[factor]
     with pytest.raises(ScheduleError, match="is no noise level of the network"):
         preconditioning("epsilon", schedule, np.array([1.0, level]))
+
+
+@pytest.mark.parametrize("schedule", [VP(), SubVP(), VE(), DDPM, LinearFlow()], ids=lambda s: type(s).__name__)
+def test_networks_are_called_at_the_ends_of_their_range(schedule):
+    ends = np.array([schedule.sigma_min * (1 - 5e-10), schedule.sigma_min, schedule.sigma_max])
+    t = preconditioning("epsilon", schedule, ends).t
+    np.testing.assert_allclose(t, [schedule.t_end, schedule.t_end, schedule.t_start], rtol=1e-4, atol=1e-9)
 
 
 def test_a_flow_network_needs_a_flow_schedule():
