@@ -87,7 +87,7 @@ def run(
     from diffbench.runner.engine import execute
 
     summary = execute(spec, out, device, only, quiet)
-    if summary.changed or not (summary.folder / "report.html").exists():
+    if _older(summary.folder / "report.html", summary.folder / results.PARQUET):
         draw(summary.folder)
     table = results.read(summary.folder)
     if as_json:
@@ -102,6 +102,11 @@ def run(
         raise CellFailed(f"{len(summary.failed)} of {len(summary.cells)} cells failed: {reasons}")
     if (table["status"] == "incomplete").any():
         raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+
+
+def _older(page: Path, source: Path) -> bool:
+    """Whether a page is missing or was written before its source."""
+    return not page.exists() or page.stat().st_mtime_ns < source.stat().st_mtime_ns
 
 
 _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")

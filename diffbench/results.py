@@ -200,8 +200,10 @@ def csv_bytes(columns: Sequence[str], records: Iterable[Sequence[Any]]) -> bytes
     return table.astype(object).to_csv(index=False, lineterminator="\n").encode()
 
 
-def write(table: pd.DataFrame, folder: Path) -> None:
-    """Write ``results.parquet`` and ``results.csv`` into ``folder``.
+def write(table: pd.DataFrame, folder: Path) -> bool:
+    """Write ``results.parquet`` and ``results.csv`` into ``folder``; returns whether either differs from before.
+
+    A file that holds the same bytes already is left alone, so that its time tells when the results last changed.
 
     Raises:
         StoreError: the table breaks a rule, or the files can't be written.
@@ -210,8 +212,13 @@ def write(table: pd.DataFrame, folder: Path) -> None:
     arrow = pa.Table.from_pylist(records, schema=_ARROW_SCHEMA)
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata({b"schema_version": str(SCHEMA_VERSION).encode()}), buffer)
-    write_atomically(folder / PARQUET, buffer.getvalue())
-    write_atomically(folder / CSV, csv_bytes(list(COLUMNS), ([r[name] for name in COLUMNS] for r in records)))
+    text = csv_bytes(list(COLUMNS), ([r[name] for name in COLUMNS] for r in records))
+    changed = False
+    for path, data in ((folder / PARQUET, buffer.getvalue()), (folder / CSV, text)):
+        if not path.is_file() or path.read_bytes() != data:
+            write_atomically(path, data)
+            changed = True
+    return changed
 
 
 def read(folder: Path) -> pd.DataFrame:

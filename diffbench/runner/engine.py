@@ -173,10 +173,4 @@ class _Run:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
         write_references(self.folder, self.distinct, self.loaded)
-        before = _bytes(self.folder / results.PARQUET)
-        results.write(results.frame(rows), self.folder)
-        return before != _bytes(self.folder / results.PARQUET)
-
-
-def _bytes(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+        return results.write(results.frame(rows), self.folder)

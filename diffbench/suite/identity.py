@@ -67,6 +67,11 @@ def of_model(card: Card) -> dict[str, Any]:
     }
 
 
+def _stable(grid: TimeGrid) -> dict[str, list[float]]:
+    """The realised grid to 12 digits: the last bits of log and exp differ between processors."""
+    return {name: [float(f"{value:.12g}") for value in values] for name, values in grid.to_dict().items()}
+
+
 def identity(
     *,
     model: dict[str, Any],
@@ -90,7 +95,7 @@ def identity(
         "method": name,
         "code": code_of(name),
         "options": options,
-        "grid": None if grid is None else grid.to_dict(),
+        "grid": None if grid is None else _stable(grid),
         "final": None if grid is None else grid.final,
         "dtype": dtype,
         "channels_last": channels_last,

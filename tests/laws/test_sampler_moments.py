@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from diffbench.catalog import SAMPLERS, load
+from diffbench.diffusion.analytic import GaussianDenoiser
 from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.schedule import schedule_from
 from diffbench.samplers.ddim import DDIM
@@ -122,3 +124,25 @@ def test_catalog_marks_coinciding_samplers_and_their_plans_agree():
     np.testing.assert_array_equal(ours.x_weight, theirs.x_weight)
     np.testing.assert_array_equal(ours.noise_std, theirs.noise_std)
     assert entry.same_as(entry.options(variance="fixed_large")) is None
+
+
+def test_a_churned_step_adds_its_noise_before_it_moves():
+    """For one data point m the step from churned sigma c to s is exact: m + (s / c) (x + std z - m)."""
+    point = GaussianDenoiser(torch.full((1, 1, 1), 0.7, dtype=torch.float64), 1e-14)
+    grid = time_grid(VE, 18, "karras")
+    sampler = Heun(s_churn=40, s_noise=1.003)
+    plan = sampler.plan(grid, VE)
+    z = torch.tensor([1.3, -0.4], dtype=torch.float64).view(2, 1, 1, 1)
+
+    class Fixed:
+        def normal(self, purpose, step, sigma_from=0.0, sigma_to=0.0):
+            assert (purpose, step) == ("churn", 6)
+            return z
+
+    def denoise(x, sigma):
+        return point(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
+
+    x = torch.tensor([2.0, -1.0], dtype=torch.float64).view(2, 1, 1, 1)
+    moved = sampler.step(sampler.init(x), 6, plan, denoise, Fixed()).x
+    expected = 0.7 + plan.target[6] / plan.churned[6] * (x + plan.churn_std[6] * z - 0.7)
+    torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-10)
