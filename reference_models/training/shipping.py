@@ -52,11 +52,12 @@ _CardDumper.add_representer(
 
 
 def write_card(out: Path, weights: list[str], **fields: Any) -> None:
-    """Write ``card.yaml``, with the hashes of the named weight files."""
+    """Write ``card.yaml``, with the hashes of the named weight files and of the configurations beside them."""
     card: dict[str, Any] = {"version": 1, **fields}
     card |= {"ema": True, "reference": "mnist", "extractor": "mnist-features"}
     source = card.pop("source")
-    card["sha256"] = {name: sha256(out / name) for name in weights}
+    files = [name for weight in weights for name in (str(Path(weight).with_name("config.json")), weight)]
+    card["sha256"] = {name: sha256(out / name) for name in files}
     card |= {"source": source, "license": "Apache-2.0"}
     lines = []
     for key, value in card.items():
