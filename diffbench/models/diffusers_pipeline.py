@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,9 +81,9 @@ def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout
 
 def _component(card: Card, path: str, class_name: str) -> nn.Module:
     """One network of the checkpoint, in eval mode, float32, with strictly matching parameters."""
-    config = _config(card.directory / path / "config.json")
+    config = _config(card, f"{path}/config.json")
     if config.get("_class_name") != class_name:
-        raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {config['_class_name']}")
+        raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {config.get('_class_name')}")
     tensors = _tensors(card, f"{path}/{_WEIGHTS}")
     network = _architecture(class_name).from_config(config)
     try:
@@ -112,10 +111,11 @@ def _architecture(class_name: str) -> Any:
     raise CardError(f"network class {class_name!r} is not supported; supported: UNet2DModel, AutoencoderKL, VQModel")
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(card: Card, file: str) -> dict[str, Any]:
+    path = card.directory / file
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(_checked(card, file))
+    except ValueError as error:
         raise WeightsError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise WeightsError(f"{path}: not a JSON object")
@@ -123,6 +123,14 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _tensors(card: Card, file: str) -> dict[str, Tensor]:
+    try:
+        return load(_checked(card, file))
+    except SafetensorError as error:
+        raise WeightsError(f"{card.directory / file}: not a safetensors file ({error})") from None
+
+
+def _checked(card: Card, file: str) -> bytes:
+    """A file's content, if it is what the card says: a cell's identity rests on the card's hashes alone."""
     path = card.directory / file
     stated = card.sha256.get(file)
     if stated is None:
@@ -133,7 +141,4 @@ def _tensors(card: Card, file: str) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: {error.strerror}") from None
     if (actual := hashlib.sha256(data).hexdigest()) != stated:
         raise WeightsError(f"{path}: sha256 is {actual[:12]}…, the card says {stated[:12]}…")
-    try:
-        return load(data)
-    except SafetensorError as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error})") from None
+    return data

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from diffbench.report.findings import best_cell
@@ -65,6 +66,12 @@ def shown_budgets(cells: Sequence[CellView]) -> list[str]:
     return [ordered[round(i * (len(ordered) - 1) / (MOST_COLUMNS - 1))] for i in range(MOST_COLUMNS)]
 
 
+def _text_width(line: str, points: float = 8.0) -> float:
+    """Width in inches of a line of text in the default font; 0 for an empty one."""
+    path = TextPath((0, 0), line, size=points)
+    return float(path.get_extents().x1) / 72 if len(path.vertices) else 0.0
+
+
 def _grid(
     heading: str, cells: Sequence[CellView], images: dict[tuple[str, str], Images], metric: str | None, folder: Path,
     name: str,
@@ -72,7 +79,7 @@ def _grid(
     rows, columns = unique(cell.series for cell in cells), shown_budgets(cells)
     at = {(cell.series, cell.budget_label): cell for cell in cells}
     labels = [textwrap.fill(shorten(row, 60), 18) for row in rows]
-    left = 0.12 + 0.068 * max(len(line) for label in labels for line in label.splitlines())
+    left = 0.15 + max(_text_width(line) for label in labels for line in label.splitlines())
     sample = next(kept for kept in images.values() if len(kept))
     tile_height, tile_width = mosaic(sample, *TILE).shape[:2]
     width = min(1.75, (WIDTH - left - 0.05 - _GAP * (len(columns) - 1)) / len(columns))

@@ -18,7 +18,7 @@ def write_checkpoint(folder, spoil=False, schedule=None, seed=0):
         with torch.no_grad():
             unet.conv_out.bias.fill_(torch.nan)
     unet.save_pretrained(folder / "unet")
-    weights = "unet/diffusion_pytorch_model.safetensors"
+    files = ("unet/config.json", "unet/diffusion_pytorch_model.safetensors")
     linear = {"kind": "ddpm", "betas": "linear", "beta_start": 0.0001, "beta_end": 0.02, "steps": 1000}
     card = {
         "version": 1,
@@ -34,7 +34,7 @@ def write_checkpoint(folder, spoil=False, schedule=None, seed=0):
         "ema": True,
         "reference": "mnist",
         "extractor": "mnist-features",
-        "sha256": {weights: hashlib.sha256((folder / weights).read_bytes()).hexdigest()},
+        "sha256": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
         "source": "random weights",
         "license": "Apache-2.0",
     }

@@ -1,0 +1,148 @@
+import hashlib
+import shutil
+
+import pytest
+import torch
+import yaml
+from diffusers import DDIMScheduler, DDPMPipeline, LDMPipeline
+
+from diffbench import shipped
+from diffbench.diffusion.grid import time_grid
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.errors import CardError, WeightsError
+from diffbench.models.card import load_card
+from diffbench.models.codec import LatentCodec, PixelCodec
+from diffbench.models.diffusers_pipeline import load_model
+from diffbench.samplers.ddim import DDIM
+from diffbench.samplers.integrate import integrate
+
+CPU = torch.device("cpu")
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A private copy of a shipped model, and a way to change its card."""
+    folder = tmp_path / "model"
+    shutil.copytree(shipped.reference_models() / "ldm-mnist", folder)
+
+    def change(**values):
+        card = yaml.safe_load((folder / "card.yaml").read_text())
+        (folder / "card.yaml").write_text(yaml.safe_dump({**card, **values}))
+        return folder
+
+    return change
+
+
+def test_altered_weights_are_refused_before_they_are_parsed(copied):
+    folder = copied()
+    (folder / WEIGHTS).write_bytes(b"not safetensors at all")
+    with pytest.raises(WeightsError, match="sha256 is .* the card says"):
+        load_model(load_card(str(folder)), CPU)
+
+
+def test_an_altered_config_is_refused(copied):
+    folder = copied()
+    path = folder / "unet" / "config.json"
+    path.write_text(path.read_text().replace('"norm_num_groups": 8', '"norm_num_groups": 4'))
+    with pytest.raises(WeightsError, match="config.json: sha256"):
+        load_model(load_card(str(folder)), CPU)
+
+
+def test_missing_weights_name_the_file(copied):
+    folder = copied()
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match="diffusion_pytorch_model.safetensors: No such file"):
+        load_model(load_card(str(folder)), CPU)
+
+
+def test_a_file_without_a_hash_is_refused(copied):
+    card = yaml.safe_load((copied() / "card.yaml").read_text())
+    hashes = {name: value for name, value in card["sha256"].items() if name != WEIGHTS}
+    with pytest.raises(CardError, match="no sha256 for unet/diffusion"):
+        load_model(load_card(str(copied(sha256=hashes))), CPU)
+
+
+def test_a_renamed_pickle_is_refused_and_not_run(copied, tmp_path):
+    import pickle
+
+    class Canary:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "canary"), "w"))
+
+    data = pickle.dumps(Canary())
+    folder = copied()
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    (folder / WEIGHTS).write_bytes(data)
+    hashes = {**card["sha256"], WEIGHTS: hashlib.sha256(data).hexdigest()}
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_model(load_card(str(copied(sha256=hashes))), CPU)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_wrong_class_is_refused(copied):
+    with pytest.raises(CardError, match="says unet is a VQModel, its config UNet2DModel"):
+        load_model(load_card(str(copied(network={"path": "unet", "class": "VQModel"}))), CPU)
+
+
+def trajectory_of_diffusers(unet, betas, start, steps, clip):
+    scheduler = DDIMScheduler(**betas, timestep_spacing="trailing", clip_sample=clip, set_alpha_to_one=True)
+    scheduler.set_timesteps(steps)
+    x = start
+    with torch.inference_mode():
+        for t in scheduler.timesteps:
+            output = unet(x, t.expand(len(x))).sample
+            x = scheduler.step(output, t, x, eta=0.0, use_clipped_model_output=clip).prev_sample
+    return x
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "betas"),
+    [
+        ("ddpm-mnist", True, {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}),
+        ("ldm-mnist", False, {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}),
+    ],
+)
+def test_samples_equal_those_of_the_diffusers_pipelines_networks(name, clip, betas):
+    card = load_card(name)
+    model = load_model(card, CPU)
+    pipeline = (DDPMPipeline if name == "ddpm-mnist" else LDMPipeline).from_pretrained(card.directory)
+    noise = NoiseSource(0, range(2), card.sample_shape)
+    grid = time_grid(model.schedule, 5)
+    with torch.inference_mode():
+        x0 = integrate(DDIM(), model.denoiser, grid, model.schedule, noise)
+        images = model.codec.decode(x0)
+    theirs = trajectory_of_diffusers(pipeline.unet.float(), betas, noise.normal("start", 0), 5, clip)
+    torch.testing.assert_close(x0, theirs, rtol=0, atol=5e-4)
+    if name == "ldm-mnist":
+        vae = pipeline.vqvae.float()
+        with torch.inference_mode():
+            decoded = vae.decode(theirs / vae.config.scaling_factor).sample[..., 2:30, 2:30]
+        torch.testing.assert_close(images, decoded, rtol=0, atol=1e-3)
+    assert images.shape == (2, *card.image_shape)
+
+
+def test_memory_layout_changes_rounding_only():
+    card = load_card("ldm-mnist")
+    x, sigma = torch.randn(3, *card.sample_shape), torch.full((3,), 2.0, dtype=torch.float64)
+    with torch.inference_mode():
+        plain, last = (load_model(card, CPU, channels_last=layout).denoiser(x, sigma).x0 for layout in (False, True))
+    torch.testing.assert_close(plain, last, rtol=1e-4, atol=1e-4)
+
+
+def test_pixel_codec_maps_the_data_range_to_minus_one_to_one():
+    x = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3)
+    torch.testing.assert_close(PixelCodec(0.0, 1.0).decode(x), torch.tensor([-1.0, -0.5, 1.0]).view(1, 1, 1, 3))
+    assert PixelCodec(-1.0, 1.0).decode(x) is x
+
+
+def test_latent_codec_unscales_and_crops_the_middle():
+    seen = []
+
+    def decoder(latents):
+        seen.append(latents)
+        return torch.arange(36.0).view(1, 1, 6, 6)
+
+    images = LatentCodec(decoder, 0.5, crop=2).decode(torch.ones(1, 1, 2, 2))
+    assert torch.equal(seen[0], torch.full((1, 1, 2, 2), 2.0))
+    assert images.flatten().tolist() == [14, 15, 20, 21]
