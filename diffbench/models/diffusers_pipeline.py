@@ -82,8 +82,8 @@ def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout
 def _component(card: Card, path: str, class_name: str) -> nn.Module:
     """One network of the checkpoint, in eval mode, float32, with strictly matching parameters."""
     config = _config(card, f"{path}/config.json")
-    if config.get("_class_name") != class_name:
-        raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {config.get('_class_name')}")
+    if (configured := config.get("_class_name")) != class_name:
+        raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {configured}")
     tensors = _tensors(card, f"{path}/{_WEIGHTS}")
     network = _architecture(class_name).from_config(config)
     try:

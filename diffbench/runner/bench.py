@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from diffbench.runner.devices import pick_device
+from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.execute import run_shard, synchronise
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.store import ShardRange, Store
@@ -48,6 +48,7 @@ class RunnerCost:
 def bench_runner(model: str, batch_size: int, nfe: int, rounds: int, device_name: str) -> RunnerCost:
     """Time one shard of ``batch_size`` samples with DDIM against ``nfe`` bare network calls, in turn."""
     device = pick_device(device_name)
+    keep_freed_memory(device)
     suite = suite_from_objects(
         {
             "name": "bench-runner",

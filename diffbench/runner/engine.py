@@ -10,7 +10,7 @@ import torch
 from diffbench import results
 from diffbench.atomic import write_atomically, write_json
 from diffbench.errors import CellFailed, Interrupted, ScoringError, StoreError
-from diffbench.runner.devices import pick_device
+from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
@@ -90,6 +90,7 @@ class _Run:
     failed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        keep_freed_memory(self.device)
         self.store = Store(self.folder)
         self.loaded = Loaded(self.device)
         first: dict[str, Cell] = {}

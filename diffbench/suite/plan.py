@@ -109,7 +109,7 @@ class _Planner:
         found = self.realise(model, sampler, grid_choice, budget)
         grid, skip = (None, found) if isinstance(found, str) else (found, None)
         batch_size = min(suite.run.batch_size, suite.samples.shard)
-        channels_last = layout(suite.run.channels_last, model.dtype)
+        channels_last = layout(suite.run.channels_last)
         decides = identity(
             model=model.identity,
             method=entry.name,
