@@ -45,13 +45,13 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
         axes.set_title(_heading(model, names[model], len(names)), loc="left")
         floor = run.floor(mine[0], metric)
         if floor is not None:
-            _floor(axes, floor, mine[0].n)
+            _floor(axes, floor)
         scope = drawn if axes.get_shared_y_axes().get_siblings(axes) != [axes] else mine
         _axes(axes, run, scope, drawn, metric, x)
         axes.set_xlabel(x_label if index >= len(names) - _columns(len(names)) else "")
         if index % _columns(len(names)) == 0:
             axes.set_ylabel(title(metric))
-    legend(figure, _handles(look, drawn))
+    legend(figure, [*_handles(look, drawn), *floor_handle(run, drawn, metric)])
     return save(figure, folder, name, behind(drawn, (metric, SECONDS)))
 
 
@@ -130,22 +130,21 @@ def _errors(measured: Sequence[Measured]) -> list[list[float]] | None:
     return [low, high]
 
 
-def _floor(axes: Axes, floor: tuple[float, float], n: int | None) -> None:
+def _floor(axes: Axes, floor: tuple[float, float]) -> None:
     mean, sd = floor
     axes.axhline(mean, color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, zorder=2)
     if sd > 0:
         axes.axhspan(mean - sd, mean + sd, color=QUIET, alpha=0.15, linewidth=0, zorder=1)
-    axes.annotate(
-        f"floor {number(mean)}: {n} real images",
-        (0.015, mean),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, -2.5),
-        textcoords="offset points",
-        va="top",
-        ha="left",
-        color=QUIET,
-        fontsize=7,
-    )
+
+
+def floor_handle(run: RunFolder, cells: Sequence[CellView], metric: str) -> list[Line2D]:
+    """The legend's entry for the floor; with its value where all cells share one."""
+    known = {(cell.n, floor[0]) for cell in cells if (floor := run.floor(cell, metric)) is not None}
+    if not known:
+        return []
+    n, mean = next(iter(known))
+    label = f"floor: {n} real images ({number(mean)})" if len(known) == 1 else "floor: as many real images"
+    return [Line2D([], [], color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, label=label)]
 
 
 def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence[CellView], metric: str, x: X) -> None:
@@ -173,7 +172,7 @@ def extent(run: RunFolder, cells: Sequence[CellView], metric: str) -> tuple[floa
     floors = [floor[0] for cell in cells if (floor := run.floor(cell, metric)) is not None and floor[0] > 0]
     low = min([*values, *ends]) / 1.12
     if floors:
-        low = min(low, min(floors) / 1.45)  # room for the floor's label, written below its line
+        low = min(low, min(floors) / 1.12)
     return low, max([*values, *ends]) * 1.12
 
 

@@ -9,10 +9,9 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
-from matplotlib.transforms import Bbox
+from matplotlib.patheffects import withStroke
 
-from diffbench.report.figures import behind, extent
+from diffbench.report.figures import behind, extent, floor_handle
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
 from diffbench.report.style import INK, QUIET, WIDTH, Look, legend, log_axis, looks, save, shorten, tint
@@ -60,18 +59,12 @@ def pareto(run: RunFolder, metric: str, folder: Path) -> list[Path]:
         _stairs(axes, best, metric)
         if (floor := run.floor(group[0], metric)) is not None:
             axes.axhline(floor[0], color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, zorder=2)
-            text = f"floor {number(floor[0])}: {group[0].n} real images"
-            axes.annotate(text, (0.008, floor[0]), xycoords=("axes fraction", "data"), xytext=(0, -2.5),
-                          textcoords="offset points", va="top", color=QUIET, fontsize=7)  # fmt: skip
         axes.set_ylabel(title(metric))
         axes.set_xlabel("seconds per image")
         if len(scales) > 1:
             axes.set_title(f"reference {shorten(str(this[0]), 30)}, n = {this[2]}", loc="left")
-    legend(figure, _samplers(look, both), _models(fills))
-    figure.draw_without_rendering()
-    for axes, this in zip(panels, scales, strict=True):
-        _labels(figure, axes, front([c for c in both if scale(c) == this], metric),
-                [c for c in both if scale(c) == this], metric)  # fmt: skip
+        _key(axes, best, group, metric)
+    legend(figure, _samplers(look, both), [*_models(fills), *floor_handle(run, both, metric)])
     data = behind(both, (metric, SECONDS), on_front=lambda cell: id(cell) in on_front)
     return save(figure, folder, "pareto", data)
 
@@ -107,9 +100,8 @@ def _stairs(axes: Axes, best: Sequence[CellView], metric: str) -> None:
 
 def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) -> None:
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
-    share = min(0.4, 0.054 * max(len(_name(cell, group)) for cell in group) / WIDTH + 0.03)  # room for a label, left
-    ratio = max(2.0, max(xs) / min(xs))
-    log_axis(axes, "x", min(xs) / ratio ** (share / (1 - share)), max(xs) * ratio**0.1, WIDTH - 0.6)
+    margin = max(2.0, max(xs) / min(xs)) ** 0.06
+    log_axis(axes, "x", min(xs) / margin, max(xs) * margin, WIDTH - 2.4)
     low, high = extent(run, group, metric)
     if low is not None and high is not None:
         log_axis(axes, "y", low, high * 1.1, 3.3)
@@ -139,82 +131,19 @@ def _models(fills: dict[str, FillStyle]) -> list[Line2D]:
     return [*(shown if len(shown) > 1 else []), Line2D([], [], color=QUIET, linewidth=1.0, label="front")]
 
 
-# Where a label may stand around its point: offset in points, alignment. The first free place is taken. What lies below
-# and left of the front is empty by definition, so these places come first.
-_FREE_SIDE = ((-7, 0, "right", "center"), (-6, -5, "right", "top"), (0, -8, "center", "top"), (-1, -8, "right", "top"),
-              (1, -8, "left", "top"), (-6, 5, "right", "bottom"))  # fmt: skip
-_OTHER_SIDE = ((6, 5, "left", "bottom"), (7, 0, "left", "center"), (0, 8, "center", "bottom"), (6, -5, "left", "top"))
-_PLACES = [
-    (dx * reach, dy * reach, ha, va)
-    for sides, reaches in ((_FREE_SIDE, (1.0, 1.7, 2.6)), (_OTHER_SIDE, (1.0, 1.7)), (_FREE_SIDE, (3.8, 5.0, 6.5)))
-    for reach in reaches
-    for dx, dy, ha, va in sides
-]
-
-_LEADER = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
-
-
 def _name(cell: CellView, group: Sequence[CellView]) -> str:
     model = f"{shorten(cell.model, 28)} · " if len(models(group)) > 1 else ""
     return f"{model}{shorten(cell.series, 28)} @ {cell.cost_label}"
 
 
-def _labels(figure: Figure, axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
-    """Name the front's points, each where it covers no point, interval or other label."""
-    taken = [box for cell in group for box in _marks(axes, cell, metric)] + _steps(axes, best, metric)
-    for cell in best:
-        point = (cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0)
-        note = axes.annotate(_name(cell, group), point, fontsize=7, color=INK, textcoords="offset points",
-                             xytext=(0, 0), zorder=6)  # fmt: skip
-        taken.append(_place(figure, axes, note, taken))
-
-
-def _marks(axes: Axes, cell: CellView, metric: str) -> list[Bbox]:
-    x, y = cell[SECONDS], cell[metric]
-    assert x.value is not None and y.value is not None
-    centre = axes.transData.transform((x.value, y.value))
-    boxes = [Bbox.from_extents(*(centre - 5), *(centre + 5))]
-    if y.low is not None and y.high is not None:
-        bottom = max(y.low, axes.get_ylim()[0])
-        ends = axes.transData.transform([(x.value, bottom), (x.value, y.high)])
-        boxes.append(Bbox.from_extents(ends[0][0] - 1, ends[0][1], ends[1][0] + 1, ends[1][1]))
-    if x.low is not None and x.high is not None:
-        ends = axes.transData.transform([(max(x.low, axes.get_xlim()[0]), y.value), (x.high, y.value)])
-        boxes.append(Bbox.from_extents(ends[0][0] - 3, ends[0][1] - 1, ends[1][0] + 3, ends[1][1] + 1))
-    return boxes
-
-
-def _steps(axes: Axes, best: Sequence[CellView], metric: str) -> list[Bbox]:
-    """The stairs, as thin boxes."""
-    corners = [axes.transData.transform((c.value(SECONDS) or 0.0, c.value(metric) or 0.0)) for c in best]
-    boxes = []
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
-        boxes.append(Bbox.from_extents(x0, y0 - 1, x1, y0 + 1))
-        boxes.append(Bbox.from_extents(x1 - 1, y1, x1 + 1, y0))
-    return boxes
-
-
-def _place(figure: Figure, axes: Axes, note: Annotation, taken: Sequence[Bbox]) -> Bbox:
-    room = axes.get_window_extent()
-    best: tuple[float, int] | None = None
-    for index, (dx, dy, ha, va) in enumerate(_PLACES):
-        note.set(position=(dx, dy), ha=ha, va=va)
-        box = note.get_window_extent()
-        outside = not (room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1)
-        cost = sum(_overlap(box, other) for other in taken) + (1e6 if outside else 0.0)
-        if best is None or cost < best[0]:
-            best = (cost, index)
-        if cost == 0:
-            break
-    assert best is not None
-    dx, dy, ha, va = _PLACES[best[1]]
-    note.set(position=(dx, dy), ha=ha, va=va)
-    if max(abs(dx), abs(dy)) > 12:  # far from its point: a thin line leads there
-        side = {"left": 0.0, "center": 0.5, "right": 1.0}[ha], {"bottom": 0.0, "center": 0.5, "top": 1.0}[va]
-        axes.annotate("", note.xy, xytext=side, textcoords=note, arrowprops=_LEADER, zorder=5)
-    return note.get_window_extent()
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else max(shared.width, 0.5) * max(shared.height, 0.5)
+def _key(axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
+    """Number the front's points, and say beside the axes what they are."""
+    lines = []
+    for index, cell in enumerate(best, start=1):
+        x, y = cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0
+        halo = [withStroke(linewidth=2.2, foreground="white")]
+        axes.annotate(str(index), (x, y), xytext=(-5, -5), textcoords="offset points", ha="right", va="top",
+                      fontsize=8, fontweight="bold", color=INK, path_effects=halo, zorder=7)  # fmt: skip
+        lines.append(f"{index}  {_name(cell, group)}\n     {title(metric)} {number(y)}, {number(x)} s")
+    axes.text(1.015, 1.0, "Front, fastest first\n\n" + "\n".join(lines), transform=axes.transAxes, va="top",
+              fontsize=7, color=INK, linespacing=1.35)  # fmt: skip
