@@ -40,7 +40,7 @@ SUITE = "models: [mnist]\nsamplers: [ddim]\nbudgets: {nfe: [2]}\n"
     [
         (SUITE + "sampels: 10\n", "suite.yaml:4:1: ", 'did you mean "samples"?'),
         (SUITE.replace("ddim", "dimm"), "suite.yaml:2:12: ", 'did you mean "ddim"?'),
-        (SUITE.replace("[2]", "[two]"), "suite.yaml:3:16: ", "two"),
+        (SUITE.replace("[2]", "[two]"), "suite.yaml:3:17: ", "two"),
         (SUITE.replace("mnist", "ddpm-mnits"), "suite.yaml:1:10: ", 'did you mean "ddpm-mnist"?'),
     ],
 )

@@ -71,7 +71,7 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def shipped_cards(models_folder: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shipped, "reference_models", lambda: models_folder)
