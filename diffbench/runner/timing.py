@@ -18,6 +18,8 @@ from diffbench.runner.devices import peak_memory_mb, reset_peak_memory
 from diffbench.runner.execute import make_sampler, sample_images, synchronise
 from diffbench.suite.plan import Cell
 
+ENOUGH_ROUNDS = 20
+
 
 @dataclass
 class Timing:
@@ -88,7 +90,7 @@ def timing_pass(
     batch_size: int,
     advance: Callable[[float], None] = lambda spent: None,
 ) -> Timing:
-    """Time every cell in turn, round after round in alternating order, until ``limit`` seconds are spent.
+    """Time every cell in turn, round after round in alternating order, for ``limit`` seconds or ``ENOUGH_ROUNDS``.
 
     One block is one batch sampled and decoded, synchronised at both ends. A block too short for the clock's and the
     scheduler's noise is no problem here, since rounds repeat; the first call of each model is not counted.
@@ -100,7 +102,7 @@ def timing_pass(
     warm: set[int] = set()
     order = sorted(cells, key=lambda cell: cell.nfe or 0)
     last_round = 0.0
-    while order and time.perf_counter() - begin + last_round <= limit:
+    while timing.rounds < ENOUGH_ROUNDS and time.perf_counter() - begin + last_round <= limit:
         round_begin = time.perf_counter()
         for cell in order:
             model = model_of(cell)
