@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,16 @@ def run(
     from diffbench.runner.engine import execute
 
     summary = execute(spec, out, device, only, quiet)
-    if _older(summary.folder / "report.html", summary.folder / results.PARQUET):
+    if summary.sampled or _older(summary.folder / "report.html", summary.folder / results.PARQUET):
         draw(summary.folder)
     table = results.read(summary.folder)
     if as_json:
         click.echo(json.dumps(results.rows(table), allow_nan=False))
     else:
         _print(terminal_table(table))
-        if not summary.sampled:
+        if all(cell.skip for cell in summary.cells):
+            click.echo("Every cell was skipped; the report says why.")
+        elif not summary.sampled:
             click.echo("Every shard was there already; nothing was sampled.")
         click.echo(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
     if summary.failed:
@@ -118,15 +121,19 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
 
 @cli.command()
 @click.argument("suite")
+@_only
 @_set
-def validate(suite: str, overrides: tuple[str, ...]) -> None:
+def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
     """Check SUITE without running anything."""
     from diffbench.suite.plan import plan
     from diffbench.suite.read import find_suite, read_suite
 
-    cells = plan(read_suite(find_suite(suite), overrides))
-    skipped = sum(cell.skip is not None for cell in cells)
-    click.echo(f"{suite}: fine; {len(cells)} cells" + (f", {skipped} skipped by rule" if skipped else ""))
+    cells = plan(read_suite(find_suite(suite), overrides), only)
+    skipped = Counter(cell.skip for cell in cells if cell.skip is not None)
+    left_out = f", {skipped.total()} of them skipped" if skipped else ""
+    click.echo(f"{suite}: fine; {len(cells)} cell{'s' * (len(cells) != 1)}{left_out}")
+    for reason, count in skipped.items():
+        click.echo(f"  {count} skipped: {reason}")
 
 
 @cli.command()

@@ -136,3 +136,11 @@ def test_help_imports_nothing_heavy():
     code = "import sys, diffbench.cli; print([m for m in ('pandas', 'numpy', 'pydantic', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_validate_says_why_cells_are_skipped(diffbench):
+    path = write("models: [ddpm-mnist]\nsamplers: [euler-maruyama]\nbudgets: {nfe: [2, 3]}\n")
+    code, out, _ = diffbench("validate", f"./{path}")
+    assert code == 0 and "2 cells, 2 of them skipped" in out and "SDE" in out
+    code, out, _ = diffbench("validate", "quickstart", "--only", "sampler=ddim,nfe=5")
+    assert code == 0 and "3 cells" in out

@@ -45,6 +45,8 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
 
     Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint.
     """
+    if card.schedule["kind"] == "ve":
+        raise CardError(f"{card.directory}: networks of variance-exploding models are not supported yet")
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
     unet = _placed(_component(card, card.network.path, card.network.class_name), device, precision, layout)
@@ -72,6 +74,15 @@ def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.m
         return images
 
     return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop)
+
+
+def verify_files(card: Card) -> None:
+    """Check every file of a card against the sha256 it states: a cell's identity rests on these.
+
+    Raises WeightsError for a missing or altered file.
+    """
+    for file in card.sha256:
+        _checked(card, file)
 
 
 def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:

@@ -63,10 +63,14 @@ def peak_memory_mb(device: torch.device) -> float | None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start a new measurement of the peak."""
+    """Start a new measurement of the peak; on a CPU freed memory is given back first, or it would count again."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        pass
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
             control.write("5")

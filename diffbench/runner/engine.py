@@ -9,18 +9,27 @@ import torch
 
 from diffbench import results
 from diffbench.atomic import write_atomically, write_json
-from diffbench.errors import CellFailed, Interrupted, ScoringError, StoreError
+from diffbench.errors import (
+    CardError,
+    CellFailed,
+    Interrupted,
+    ScoringError,
+    StoreError,
+    SuiteError,
+    UsageError,
+    WeightsError,
+)
 from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
-from diffbench.runner.provenance import Session
+from diffbench.runner.provenance import Session, sampling_code
 from diffbench.runner.references import write_references
 from diffbench.runner.scores import Scorer
 from diffbench.runner.store import ShardRange, Store, shard_ranges
 from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.suite.plan import Cell, plan
-from diffbench.suite.read import resolved
+from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.spec import Suite
 
 
@@ -57,8 +66,10 @@ def execute(
     """
     cells = plan(suite, only)
     run = _Run(suite, out or Path("runs") / suite.name, cells, pick_device(device or suite.run.device), Progress(quiet))
-    for cell in run.distinct:
-        run.loaded.check(cell)
+    _refuse_other_suite(run.folder, suite)
+    for cell in cells:
+        if cell.skip is None:
+            run.loaded.check(cell)
     session = Session(run.folder, run.device)
     write_atomically(run.folder / "suite.yaml", resolved(suite).encode())
     try:
@@ -70,12 +81,25 @@ def execute(
             with session.phase("scoring"):
                 changed = run.write_results(timing)
     except KeyboardInterrupt:
+        session.write()
         done = sum(not run.missing(cell) for cell in run.distinct)
         message = f"interrupted with {done} of {len(run.distinct)} cells sampled; the same command resumes"
         raise Interrupted(message) from None
     if sampled or timed or not session.recorded:
         session.write()
     return RunSummary(run.folder, cells, run.failed, sampled, changed)
+
+
+def _refuse_other_suite(folder: Path, suite: Suite) -> None:
+    """A run folder belongs to the suite of one name: another would replace its results without a word."""
+    path = folder / "suite.yaml"
+    if path.exists():
+        try:
+            name = read_suite(path).name
+        except SuiteError:  # of another version; its cells are still known by their ids
+            return
+        if name != suite.name:
+            raise UsageError(f"{folder}: holds the run of suite {name!r}, not of {suite.name!r}; give another --out")
 
 
 @dataclass
@@ -93,6 +117,7 @@ class _Run:
         keep_freed_memory(self.device)
         self.store = Store(self.folder)
         self.loaded = Loaded(self.device)
+        self.code = sampling_code()
         first: dict[str, Cell] = {}
         for cell in self.cells:
             if cell.skip is None:
@@ -110,7 +135,7 @@ class _Run:
             return False
         images = max(0, min(self.suite.run.keep.samples, shard.last) - shard.first)
         known = manifest.get("extractor_sha256") == self.loaded.extractor(cell).sha256
-        return known and len(arrays.get("images", ())) >= images
+        return known and manifest.get("code") == self.code and len(arrays.get("images", ())) >= images
 
     def sample_missing(self) -> int:
         """Sample all missing shards, model by model; returns their number."""
@@ -129,6 +154,10 @@ class _Run:
             except torch.cuda.OutOfMemoryError:
                 advice = f"out of device memory at batch size {cell.batch_size}; set run.batch_size lower"
                 self._fail(cell, name, advice)
+            except (StoreError, WeightsError, CardError):
+                raise
+            except Exception as error:  # a model's or sampler's own; the other cells go on
+                self._fail(cell, name, f"{type(error).__name__}: {error}")
         return sum(len(shards) for _, shards in todo)
 
     def _fail(self, cell: Cell, name: str, reason: str) -> None:
@@ -147,6 +176,7 @@ class _Run:
             "seconds": samples.seconds,
             "device": str(self.device),
             "extractor_sha256": extractor.sha256,
+            "code": self.code,
         }
         self.store.write(cell.id, shard, samples.arrays, info)
 

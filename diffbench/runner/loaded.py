@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from diffbench.errors import CardError
-from diffbench.models.diffusers_pipeline import Model, load_model
+from diffbench.models.diffusers_pipeline import Model, load_model, verify_files
 from diffbench.scoring.extractor import Extractor, load_extractor
 from diffbench.scoring.reference import Reference, load_reference
 from diffbench.suite.plan import Cell
@@ -21,6 +22,7 @@ class Loaded:
     _models: dict[tuple[object, ...], Model] = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _references: dict[str, Reference] = field(default_factory=dict)
+    _verified: set[Path] = field(default_factory=set)
 
     def model(self, cell: Cell) -> Model:
         """The cell's model."""
@@ -44,7 +46,13 @@ class Loaded:
         return self._references[name]
 
     def check(self, cell: Cell) -> None:
-        """Refuse a model whose images its extractor or reference can't take. Raises CardError, ReferenceDataError."""
+        """Refuse altered files, and a model whose images its extractor or reference can't take.
+
+        Raises WeightsError, CardError, ReferenceDataError.
+        """
+        if cell.card.directory not in self._verified:
+            verify_files(cell.card)
+            self._verified.add(cell.card.directory)
         extractor, reference = self.extractor(cell), self.reference(cell)
         image, taken = tuple(cell.card.image_shape), tuple(extractor.image_shape)
         if image != taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -47,6 +48,16 @@ def code_state() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", "diffbench"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def sampling_code() -> str:
+    """The sha256 of all files of diffbench that decide samples: shards made by other code are made again."""
+    package = Path(diffbench.__file__).parent
+    files = sorted(path for folder in ("diffusion", "samplers", "models") for path in (package / folder).glob("*.py"))
+    digest = hashlib.sha256()
+    for path in (*files, package / "scoring" / "images.py", package / "runner" / "execute.py"):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _version(package: str) -> str | None:

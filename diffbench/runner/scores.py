@@ -27,24 +27,26 @@ QUANTISER = "round"
 
 @dataclass(frozen=True)
 class CellSamples:
-    """All features and logits of a cell, in index order, and its mean counted evaluations."""
+    """All features and logits of a cell, in index order; mean counted evaluations; the devices that sampled it."""
 
     features: Arrays
     nfe: float
     network_evals: float
+    device: str
 
 
 def read_cell(store: Store, cell: Cell) -> CellSamples:
     """Join a cell's shards. Raises StoreError if one is missing or altered."""
-    parts, nfe, evals = [], 0.0, 0.0
+    parts, nfe, evals, devices = [], 0.0, 0.0, set()
     for shard in shard_ranges(cell.n, cell.shard):
         arrays, manifest = store.read(cell.id, shard)
         parts.append(arrays)
         share = (shard.last - shard.first) / cell.n
         nfe += share * manifest["nfe"]
         evals += share * manifest["network_evals"]
+        devices.add(str(manifest["device"]))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "logits")}
-    return CellSamples(joined, nfe, evals)
+    return CellSamples(joined, nfe, evals, "+".join(sorted(devices)))
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,8 @@ class Scorer:
     def _cost(self, cell: Cell, samples: CellSamples, metric: str) -> Row:
         if self.timing is None:
             return self._row(cell, metric, samples, reason="the timing pass is off (timing.seconds: 0)")
+        if (error := self.timing.errors.get(cell.id)) is not None:
+            return self._row(cell, metric, samples, reason=f"could not be timed: {error}")
         blocks = self.timing.blocks.get(cell.id)
         if not blocks:
             box = f"{self.timing.limit:g} s"
@@ -178,7 +182,7 @@ class Scorer:
             "better": better,
             "status": "ok",
             "batch_size": cell.batch_size,
-            "device": str(self.loaded.device),
+            "device": samples.device if samples and metric in METRICS else str(self.loaded.device),
             "dtype": cell.dtype,
             "reference": cell.card.reference,
             "extractor": cell.card.extractor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,8 @@ ENOUGH_ROUNDS = 20
 class Timing:
     """Blocks of one timing pass: seconds per image (sampling and decoding) of every block, by cell id.
 
-    ``peak_memory_mb`` is the highest memory seen in a cell's blocks, None where it can't be read.
+    ``cells`` are all whose turn was due, ``errors`` says why one could not be timed. ``peak_memory_mb`` is the highest
+    memory seen in a cell's blocks (on a CPU: of the whole process), None where it can't be read.
     """
 
     limit: float
@@ -33,7 +35,9 @@ class Timing:
     device: str
     spent: float = 0.0
     rounds: int = 0
+    cells: list[str] = field(default_factory=list)
     blocks: dict[str, list[float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     peak_memory_mb: dict[str, float | None] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,7 +47,7 @@ class Timing:
     def covers(self, cells: Sequence[Cell], device: str, limit: float, batch_size: int) -> bool:
         """Whether these blocks answer the same question for all these cells."""
         same = (self.device, self.limit, self.batch_size) == (device, limit, batch_size)
-        return same and all(self.blocks.get(cell.id) for cell in cells)
+        return same and {cell.id for cell in cells} <= set(self.cells)
 
 
 def load_timing(path: Path) -> Timing | None:
@@ -96,34 +100,47 @@ def timing_pass(
     scheduler's noise is no problem here, since rounds repeat; the first call of each model is not counted.
     ``advance`` is told the seconds spent so far.
     """
-    timing = Timing(limit, batch_size, str(device))
-    samplers = {cell.id: make_sampler(cell) for cell in cells}
-    begin = time.perf_counter()
-    warm: set[int] = set()
+    timing = Timing(limit, batch_size, str(device), cells=[cell.id for cell in cells])
     order = sorted(cells, key=lambda cell: cell.nfe or 0)
-    last_round = 0.0
+    _warm_up(order, model_of, batch_size)
+    begin, last_round = time.perf_counter(), 0.0
     while timing.rounds < ENOUGH_ROUNDS and time.perf_counter() - begin + last_round <= limit:
         round_begin = time.perf_counter()
         for cell in order:
-            model = model_of(cell)
-            if id(model) not in warm:
-                sample_images(model, cell, samplers[cell.id], range(batch_size))
-                warm.add(id(model))
             if time.perf_counter() - begin > limit:
                 break
-            reset_peak_memory(device)
-            synchronise(device)
-            start = time.perf_counter()
-            sample_images(model, cell, samplers[cell.id], range(batch_size))
-            synchronise(device)
-            timing.blocks.setdefault(cell.id, []).append((time.perf_counter() - start) / batch_size)
-            _note_peak(timing, cell, device)
+            try:
+                _block(timing, cell, model_of(cell), device)
+            except Exception as error:
+                timing.errors[cell.id] = f"{type(error).__name__}: {error}"
             advance(time.perf_counter() - begin)
+        order = [cell for cell in reversed(order) if cell.id not in timing.errors]
         timing.rounds += 1
         last_round = time.perf_counter() - round_begin
-        order.reverse()
     timing.spent = time.perf_counter() - begin
     return timing
+
+
+def _warm_up(order: Sequence[Cell], model_of: Callable[[Cell], Model], batch_size: int) -> None:
+    """Load every model and call it once, by its cheapest cell; what fails here fails, and is noted, in its block."""
+    warm: set[int] = set()
+    for cell in order:
+        model = model_of(cell)
+        if id(model) not in warm:
+            warm.add(id(model))
+            with suppress(Exception):
+                sample_images(model, cell, make_sampler(cell), range(batch_size))
+
+
+def _block(timing: Timing, cell: Cell, model: Model, device: torch.device) -> None:
+    sampler = make_sampler(cell)
+    reset_peak_memory(device)
+    synchronise(device)
+    start = time.perf_counter()
+    sample_images(model, cell, sampler, range(timing.batch_size))
+    synchronise(device)
+    timing.blocks.setdefault(cell.id, []).append((time.perf_counter() - start) / timing.batch_size)
+    _note_peak(timing, cell, device)
 
 
 def _note_peak(timing: Timing, cell: Cell, device: torch.device) -> None:

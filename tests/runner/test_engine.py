@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from diffbench import results
-from diffbench.errors import Interrupted
+from diffbench.errors import Interrupted, UsageError, WeightsError
 from diffbench.runner import engine, execute
 from diffbench.runner.engine import execute as run_suite
 from diffbench.suite.read import suite_from_objects
@@ -165,3 +166,45 @@ def test_the_timing_pass_fills_the_cost_rows_and_is_not_repeated(checkpoint, tmp
     assert (tmp_path / "run" / "timing.json").read_bytes() == first
     spent = json.loads(first)
     assert spent["spent"] < 4 and spent["rounds"] >= 1
+
+
+def test_altered_weights_are_refused_even_beside_the_model_they_were_copied_from(checkpoint, tmp_path):
+    """The card still states the old hashes, so both would have one identity."""
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    with open(tmp_path / "copy" / "unet" / "diffusion_pytorch_model.safetensors", "ab") as file:
+        file.write(b"x")
+    models = [{"id": "tiny", "source": str(checkpoint)}, {"id": "ours", "source": str(tmp_path / "copy")}]
+    with pytest.raises(WeightsError, match="sha256"):
+        run_suite(suite(checkpoint, models=models), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_samples_of_other_sampling_code_are_made_again(checkpoint, tmp_path, monkeypatch):
+    small = suite(checkpoint, samplers=["ddim"])
+    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 6
+    monkeypatch.setattr(engine, "sampling_code", lambda: "another")
+    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 6
+    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 0
+
+
+def test_a_run_folder_belongs_to_one_suite(checkpoint, tmp_path):
+    run_suite(suite(checkpoint, samplers=["ddim"]), tmp_path / "run", quiet=True)
+    before = (tmp_path / "run" / results.PARQUET).read_bytes()
+    with pytest.raises(UsageError, match="holds the run of suite 'tiny', not of 'other'"):
+        run_suite(suite(checkpoint, name="other"), tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / results.PARQUET).read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), ZeroDivisionError("by zero")])
+def test_any_error_of_one_cell_is_its_reason_and_the_others_go_on(checkpoint, tmp_path, monkeypatch, error):
+    def run_shard(model, cell, *arguments):
+        if cell.sampler == "ddpm":
+            raise error
+        return execute.run_shard(model, cell, *arguments)
+
+    monkeypatch.setattr(engine, "run_shard", run_shard)
+    summary = run_suite(suite(checkpoint, samplers=["ddpm", "ddim"]), tmp_path / "run", quiet=True)
+    table = results.read(tmp_path / "run").set_index("sampler")
+    assert len(summary.failed) == 2
+    assert set(table.loc["ddpm", "reason"]) == {f"{type(error).__name__}: {error}"}
+    assert set(table.loc["ddim", "status"]) == {"ok"}

@@ -45,7 +45,7 @@ def test_timing_covers_only_the_same_question():
     class Cell:
         id = "a"
 
-    timing = Timing(30.0, 8, "cpu", blocks={"a": [0.1]})
+    timing = Timing(30.0, 8, "cpu", cells=["a"], blocks={"a": [0.1]})
     assert timing.covers([Cell()], "cpu", 30.0, 8)
     assert not timing.covers([Cell()], "cuda:0", 30.0, 8)
     assert not timing.covers([Cell()], "cpu", 30.0, 16)
