@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -94,18 +95,20 @@ def timing_pass(
     batch_size: int,
     advance: Callable[[float], None] = lambda spent: None,
 ) -> Timing:
-    """Time every cell in turn, round after round in alternating order, for ``limit`` seconds or ``ENOUGH_ROUNDS``.
+    """Time every cell in turn, round after round in a new seeded order, for ``limit`` seconds or ``ENOUGH_ROUNDS``.
 
     One block is one batch sampled and decoded, synchronised at both ends. A block too short for the clock's and the
-    scheduler's noise is no problem here, since rounds repeat; the first call of each model is not counted.
+    scheduler's noise is no problem here, since rounds repeat; the order keeps a busy spell of the machine from hitting
+    all cells of one kind. Loading and the first call of each model come before the box and are not counted.
     ``advance`` is told the seconds spent so far.
     """
     timing = Timing(limit, batch_size, str(device), cells=[cell.id for cell in cells])
     order = sorted(cells, key=lambda cell: cell.nfe or 0)
     _warm_up(order, model_of, batch_size)
-    begin, last_round = time.perf_counter(), 0.0
+    begin, last_round, shuffle = time.perf_counter(), 0.0, Random(0).shuffle
     while timing.rounds < ENOUGH_ROUNDS and time.perf_counter() - begin + last_round <= limit:
         round_begin = time.perf_counter()
+        shuffle(order)
         for cell in order:
             if time.perf_counter() - begin > limit:
                 break
@@ -114,7 +117,7 @@ def timing_pass(
             except Exception as error:
                 timing.errors[cell.id] = f"{type(error).__name__}: {error}"
             advance(time.perf_counter() - begin)
-        order = [cell for cell in reversed(order) if cell.id not in timing.errors]
+        order = [cell for cell in order if cell.id not in timing.errors]
         timing.rounds += 1
         last_round = time.perf_counter() - round_begin
     timing.spent = time.perf_counter() - begin
