@@ -149,7 +149,7 @@ class Scorer:
         batch = {"batch_size": self.timing.batch_size, "n": len(blocks) * self.timing.batch_size}
         if metric == "peak_memory_mb":
             peak = self.timing.peak_memory_mb.get(cell.id)
-            reason = None if peak is not None else "this operating system does not tell the peak memory"
+            reason = None if peak is not None else "the peak memory was not reached in time, or can't be read here"
             return self._row(cell, metric, samples, value=peak, reason=reason, **batch)
         middle = block_median(blocks)
         few = None if middle.ci_low is not None else f"{len(blocks)} blocks: an interval needs 6"

@@ -28,7 +28,7 @@ class Timing:
     """Blocks of one timing pass: seconds per image (sampling and decoding) of every block, by cell id.
 
     ``cells`` are all whose turn was due, ``errors`` says why one could not be timed. ``peak_memory_mb`` is the highest
-    memory seen in a cell's blocks (on a CPU: of the whole process), None where it can't be read.
+    memory during one more block of a cell (on a CPU: of the whole process), None where it can't be read.
     """
 
     limit: float
@@ -99,13 +99,19 @@ def timing_pass(
 
     One block is one batch sampled and decoded, synchronised at both ends. A block too short for the clock's and the
     scheduler's noise is no problem here, since rounds repeat; the order keeps a busy spell of the machine from hitting
-    all cells of one kind. Loading and the first call of each model come before the box and are not counted.
+    all cells of one kind. Up to a third of the box goes to one block a cell for its peak memory. Loading and the first call of each model come before the box and are not counted.
     ``advance`` is told the seconds spent so far.
     """
     timing = Timing(limit, batch_size, str(device), cells=[cell.id for cell in cells])
     order = sorted(cells, key=lambda cell: cell.nfe or 0)
     _warm_up(order, model_of, batch_size)
     begin, last_round, shuffle = time.perf_counter(), 0.0, Random(0).shuffle
+    for cell in order:
+        if time.perf_counter() - begin > limit / 3:
+            break
+        with suppress(Exception):
+            _measure_peak(timing, cell, model_of(cell), device)
+        advance(time.perf_counter() - begin)
     while timing.rounds < ENOUGH_ROUNDS and time.perf_counter() - begin + last_round <= limit:
         round_begin = time.perf_counter()
         shuffle(order)
@@ -137,15 +143,16 @@ def _warm_up(order: Sequence[Cell], model_of: Callable[[Cell], Model], batch_siz
 
 def _block(timing: Timing, cell: Cell, model: Model, device: torch.device) -> None:
     sampler = make_sampler(cell)
-    reset_peak_memory(device)
     synchronise(device)
     start = time.perf_counter()
     sample_images(model, cell, sampler, range(timing.batch_size))
     synchronise(device)
     timing.blocks.setdefault(cell.id, []).append((time.perf_counter() - start) / timing.batch_size)
-    _note_peak(timing, cell, device)
 
 
-def _note_peak(timing: Timing, cell: Cell, device: torch.device) -> None:
-    peak, before = peak_memory_mb(device), timing.peak_memory_mb.get(cell.id)
-    timing.peak_memory_mb[cell.id] = peak if before is None or peak is None else max(before, peak)
+def _measure_peak(timing: Timing, cell: Cell, model: Model, device: torch.device) -> None:
+    """A block of its own, not timed: giving freed memory back first makes it slower."""
+    reset_peak_memory(device)
+    sample_images(model, cell, make_sampler(cell), range(timing.batch_size))
+    synchronise(device)
+    timing.peak_memory_mb[cell.id] = peak_memory_mb(device)
