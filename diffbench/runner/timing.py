@@ -99,7 +99,8 @@ def timing_pass(
 
     One block is one batch sampled and decoded, synchronised at both ends. A block too short for the clock's and the
     scheduler's noise is no problem here, since rounds repeat; the order keeps a busy spell of the machine from hitting
-    all cells of one kind. Up to a third of the box goes to one block a cell for its peak memory. Loading and the first call of each model come before the box and are not counted.
+    all cells of one kind. Up to a third of the box goes to one block a cell for its peak memory. Loading and the first
+    call of each model come before the box and are not counted.
     ``advance`` is told the seconds spent so far.
     """
     timing = Timing(limit, batch_size, str(device), cells=[cell.id for cell in cells])
