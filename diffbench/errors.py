@@ -84,12 +84,6 @@ class StoreError(DiffbenchError):
     exit_code = 4
 
 
-class StaleRunError(DiffbenchError):
-    """The run folder holds samples of other code, weights or settings than those at hand."""
-
-    exit_code = 2
-
-
 class IncompleteRun(DiffbenchError):
     """Not every cell has all its samples yet."""
 
