@@ -84,6 +84,12 @@ class StoreError(DiffbenchError):
     exit_code = 4
 
 
+class OtherCode(DiffbenchError):
+    """Networks or samplers answer otherwise than when a run's samples were made: old and new must not be mixed."""
+
+    exit_code = 2
+
+
 class IncompleteRun(DiffbenchError):
     """Not every cell has all its samples yet."""
 

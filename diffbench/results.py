@@ -6,6 +6,7 @@ is refused here, when writing as well as when reading, so that no page is drawn 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -20,8 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from diffbench.atomic import write_atomically
 from diffbench.errors import StoreError
+from diffbench.store.atomic import write_atomically
 
 SCHEMA_VERSION: Final = 1
 PARQUET: Final = "results.parquet"
@@ -70,6 +71,7 @@ class Row:
     signature: str | None = None
 
 
+_HASH = b"content_sha256"
 _INTEGERS = frozenset({"budget", "steps", "n", "batch_size"})
 _FLOATS = frozenset({"nfe", "network_evals", "value", "se", "ci_low", "ci_high"})
 _REQUIRED = frozenset({"suite", "cell", "model", "family", "sampler", "options", "metric", "better", "status"})
@@ -200,6 +202,12 @@ def csv_bytes(columns: Sequence[str], records: Iterable[Sequence[Any]]) -> bytes
     return table.astype(object).to_csv(index=False, lineterminator="\n").encode()
 
 
+def _content_hash(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """The sha256 of all values, which the file carries: a byte changed on disk can't become another number."""
+    text = json.dumps([[record[name] for name in COLUMNS] for record in records], allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest().encode()
+
+
 def write(table: pd.DataFrame, folder: Path) -> bool:
     """Write ``results.parquet`` and ``results.csv`` into ``folder``; returns whether either differs from before.
 
@@ -211,7 +219,8 @@ def write(table: pd.DataFrame, folder: Path) -> bool:
     records = rows(frame(rows(table)))
     arrow = pa.Table.from_pylist(records, schema=_ARROW_SCHEMA)
     buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata({b"schema_version": str(SCHEMA_VERSION).encode()}), buffer)
+    metadata = {b"schema_version": str(SCHEMA_VERSION).encode(), _HASH: _content_hash(records)}
+    pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
     text = csv_bytes(list(COLUMNS), ([r[name] for name in COLUMNS] for r in records))
     changed = False
     for path, data in ((folder / PARQUET, buffer.getvalue()), (folder / CSV, text)):
@@ -234,7 +243,8 @@ def read(folder: Path) -> pd.DataFrame:
         table = pq.read_table(io.BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException, ValueError) as error:
         raise StoreError(f"{path}: corrupt or unreadable ({str(error).splitlines()[0]})") from error
-    stated = (table.schema.metadata or {}).get(b"schema_version", b"")
+    metadata = table.schema.metadata or {}
+    stated = metadata.get(b"schema_version", b"")
     if not stated.isdigit():
         raise StoreError(f"{path}: no schema version; not written by diffbench")
     if int(stated) > SCHEMA_VERSION:
@@ -244,6 +254,10 @@ def read(folder: Path) -> pd.DataFrame:
     if not table.schema.equals(_ARROW_SCHEMA, check_metadata=False):
         raise StoreError(f"{path}: its columns are not those of schema version {int(stated)}")
     try:
-        return frame(table.to_pylist())
-    except StoreError as error:
+        records = table.to_pylist()
+        stated = metadata.get(_HASH)
+        if stated is not None and stated != _content_hash(records):
+            raise StoreError("its values are not those that were written; repeat the run's command")
+        return frame(records)
+    except (StoreError, ValueError) as error:
         raise StoreError(f"{path}: {error}") from None

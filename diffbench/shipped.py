@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -20,3 +22,12 @@ def suites() -> Path:
 def reference_models() -> Path:
     """Folder of the shipped models, the embedded extractor and the references."""
     return _folder("reference_models")
+
+
+def extractor_config(name: str) -> dict[str, Any]:
+    """What ``config.json`` of an embedded extractor says: ``sha256``, ``feature_dim``, ``classes``; {} if unknown."""
+    try:
+        content = json.loads((reference_models() / name / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,18 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from diffbench import results
 from diffbench.catalog import SAMPLERS
 from diffbench.errors import StoreError
 from diffbench.report.frame import CellView, cells
+from diffbench.store.sealed import read_sealed
+from diffbench.store.shards import IMAGES, ShardRange, Store
 
 Images = NDArray[np.uint8]
 
 _CELL_ID = re.compile(r"[0-9a-f]{16}")
-_SHARD = re.compile(r"shard-(\d+)-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class RunFolder:
         for view in [cell, *(c for c in self.cells if (c.sampler, c.options) == (cell.sampler, cell.options))]:
             path = self._cell_folder(view) / "cell.json"
             if path.is_file():
-                content = _read_json(path)
+                content = read_sealed(path)
                 options = content.get("method_options")
                 return str(content.get("method", cell.sampler)), options if isinstance(options, dict) else {}
         return cell.sampler, {}
@@ -74,30 +71,25 @@ class RunFolder:
 
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
+        self._cell_folder(cell)
         found: list[Images] = []
         end, kept = 0, 0
-        for first, last, path in self._shards(cell):
-            if first < end or kept >= count:  # a short shard that a longer one has replaced
+        store = Store(self.path)
+        for shard in store.ranges(cell.id):
+            if shard.first < end or kept >= count:  # a short shard that a longer one has replaced
                 continue
-            images = _shard_images(path)
+            images = _shard_images(store, cell.id, shard)
             if images is None:
                 break
             found.append(images[: count - kept])
             kept += len(found[-1])
-            end = last
+            end = shard.last
         return np.concatenate(found) if found else np.zeros((0, 1, 1, 1), np.uint8)
 
     def _cell_folder(self, cell: CellView) -> Path:
         if not _CELL_ID.fullmatch(cell.id):
             raise StoreError(f"{self.path / results.PARQUET}: {cell.id!r} is not a cell id")
         return self.path / "cells" / cell.id
-
-    def _shards(self, cell: CellView) -> list[tuple[int, int, Path]]:
-        folder = self._cell_folder(cell)
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        ranges = [(int(m[1]), int(m[2]), folder / m[0]) for m in map(_SHARD.fullmatch, names) if m]
-        written = [shard for shard in ranges if shard[2].with_suffix(".json").is_file()]
-        return sorted(written, key=lambda shard: (shard[0], -shard[1]))
 
 
 def open_run(path: Path) -> RunFolder:
@@ -126,40 +118,17 @@ def _dig(content: Any, *keys: str) -> Any:
     return content
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} in JSON")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: not JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise StoreError(f"{path}: not a JSON object")
-    return content
-
-
 def _optional_json(path: Path) -> dict[str, Any]:
-    return _read_json(path) if path.exists() else {}
+    return read_sealed(path) if path.exists() else {}
 
 
-def _shard_images(path: Path) -> Images | None:
-    manifest = _read_json(path.with_suffix(".json"))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None
-    if hashlib.sha256(data).hexdigest() != manifest.get("sha256"):
-        raise StoreError(f"{path}: does not match the sha256 in its manifest")
-    try:
-        images = load(data).get("images")
-    except SafetensorError as error:
-        raise StoreError(f"{path}: not a safetensors file ({error})") from None
-    if images is None:
+def _shard_images(store: Store, cell: str, shard: ShardRange) -> Images | None:
+    """Kept images of a shard; None if it keeps none. Raises StoreError if they are absent or altered."""
+    if IMAGES not in store.manifest(cell, shard)["artefacts"]:
         return None
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise StoreError(f"{path}: images are {images.dtype} of shape {images.shape}, not uint8 (k, C, H, W)")
+    arrays, _ = store.read(cell, shard, IMAGES)
+    images = arrays.get(IMAGES)
+    if images is None or images.ndim != 4 or images.dtype != np.uint8:
+        found = "none" if images is None else f"{images.dtype} of shape {images.shape}"
+        raise StoreError(f"{store.folder(cell) / shard.name}: images are {found}, not uint8 (k, C, H, W)")
     return images.astype(np.uint8, copy=False)

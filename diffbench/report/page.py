@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffbench.atomic import write_atomically
 from diffbench.report import figures
 from diffbench.report.content import Content, Picture, content
 from diffbench.report.folder import RunFolder, open_run
@@ -16,6 +15,7 @@ from diffbench.report.pareto import pareto
 from diffbench.report.style import paper_style, slug
 from diffbench.report.tables import Table, latex, markdown
 from diffbench.results import csv_bytes
+from diffbench.store.atomic import write_atomically
 
 
 def draw(run: Path) -> list[Path]:

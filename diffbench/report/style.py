@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from diffbench.atomic import write_atomically
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import printable, unique
 from diffbench.results import csv_bytes
+from diffbench.store.atomic import write_atomically
 
 WIDTH = 7.0  # inches: the text width of a page
 DPI = 200

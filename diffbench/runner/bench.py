@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from diffbench.runner.devices import keep_freed_memory, pick_device
-from diffbench.runner.execute import run_shard, synchronise
+from diffbench.runner.devices import keep_freed_memory, pick_device, synchronise
+from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
-from diffbench.runner.store import ShardRange, Store
+from diffbench.store.shards import ShardRange, Store
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
 
@@ -76,7 +76,7 @@ def _runner_seconds(cell: Cell, loaded: Loaded, store: Store) -> float:
     begin = time.perf_counter()
     shard = ShardRange(0, cell.batch_size)
     samples = run_shard(loaded.model(cell), cell, shard, loaded.extractor(cell), keep=64)
-    store.write(cell.id, shard, samples.arrays, {"nfe": samples.nfe})
+    store.write(cell.id, shard, samples.artefacts, {"nfe": samples.nfe})
     return time.perf_counter() - begin
 
 

@@ -1,8 +1,10 @@
-"""Which device a run uses."""
+"""Which device a run uses, and what it says of itself."""
 
 from __future__ import annotations
 
 import ctypes
+import platform
+from pathlib import Path
 
 import torch
 
@@ -28,6 +30,23 @@ def pick_device(name: str) -> torch.device:
     if device.type != "cpu":
         raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:<index>")
     return torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """The device's model name, as its driver or the operating system gives it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device, so that a clock read afterwards covers the work before it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def keep_freed_memory(device: torch.device) -> None:

@@ -1,35 +1,36 @@
-"""A suite to a run folder: plan, sample what is missing, time, score, write the results."""
+"""A suite to a run folder: plan, probe, sample what is missing, time, score, write the results."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from diffbench import results
-from diffbench.atomic import write_atomically, write_json
-from diffbench.errors import (
-    CardError,
-    CellFailed,
-    Interrupted,
-    ScoringError,
-    StoreError,
-    SuiteError,
-    UsageError,
-    WeightsError,
-)
-from diffbench.runner.devices import keep_freed_memory, pick_device
-from diffbench.runner.execute import run_shard
+from diffbench.errors import Interrupted, SuiteError, UsageError
+from diffbench.runner.code import sampling_code
+from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
-from diffbench.runner.provenance import Session, sampling_code
+from diffbench.runner.provenance import Session
 from diffbench.runner.references import write_references
+from diffbench.runner.resume import Probed, ask
+from diffbench.runner.sampling import Sampling, Work
 from diffbench.runner.scores import Scorer
-from diffbench.runner.store import ShardRange, Store, shard_ranges
+from diffbench.runner.speed import measured_rates
 from diffbench.runner.timing import Timing, load_timing, timing_pass
+from diffbench.status.cost import earlier_rates
+from diffbench.status.show import duration
+from diffbench.status.stored import Part, distinct, state_of
+from diffbench.store.atomic import write_atomically
+from diffbench.store.manifest import write_manifest
+from diffbench.store.sealed import write_sealed
+from diffbench.store.sessions import drift, read_sessions
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
+from diffbench.suite.select import select
 from diffbench.suite.spec import Suite
 
 
@@ -39,10 +40,11 @@ class RunSummary:
 
     Attributes:
         folder: the run folder; the table is its ``results.parquet``.
-        cells: all cells of the plan, skipped ones included.
+        cells: the cells that were asked for, skipped ones included.
         failed: cell id to reason.
         sampled: number of shards sampled now (not found stored).
         changed: whether the results differ from those that the folder held before.
+        scored: whether there is a table; not after one part of a run.
     """
 
     folder: Path
@@ -50,44 +52,48 @@ class RunSummary:
     failed: dict[str, str]
     sampled: int
     changed: bool
+    scored: bool = True
 
 
 def execute(
-    suite: Suite, out: Path | None = None, device: str | None = None, only: str | None = None, quiet: bool = False
+    suite: Suite,
+    out: Path | None = None,
+    device: str | None = None,
+    only: str | None = None,
+    quiet: bool = False,
+    *,
+    force: bool = False,
+    part: Part | None = None,
 ) -> RunSummary:
     """Run a suite into a folder (default ``runs/<suite name>``); what is stored there already is not sampled again.
 
-    A cell that fails does not stop the others: its rows carry the reason.
+    A cell that fails does not stop the others: its rows carry the reason. Cells that ``only`` leaves out stay in the
+    table if all their samples are there. ``force`` makes the samples of the cells again, whatever is stored and
+    whatever code made it. ``part`` samples its share of the shards and stops before timing and scoring.
 
     Raises:
         UsageError, SuiteError, CardError, WeightsError, ReferenceDataError: before anything is sampled.
-        Interrupted: on Ctrl-C; finished shards are kept, and the same call resumes.
-        StoreError: the folder can't be written.
+        OtherCode: before anything is written: code or networks are not those that made what the folder holds.
+        Interrupted: on Ctrl-C or SIGTERM; finished shards are kept, and the same call resumes.
+        StoreError: the folder can't be read or written.
     """
-    cells = plan(suite, only)
-    run = _Run(suite, out or Path("runs") / suite.name, cells, pick_device(device or suite.run.device), Progress(quiet))
-    _refuse_other_suite(run.folder, suite)
-    for cell in cells:
+    cells = plan(suite)
+    folder = out or Path("runs") / suite.name
+    picked = pick_device(device or suite.run.device)
+    run = _Run(suite, folder, cells, select(cells, only), picked, Progress(quiet), part)
+    _refuse_other_suite(folder, suite)
+    for cell in run.chosen:  # not only distinct ones: a model whose files were altered must not hide behind its twin
         if cell.skip is None:
             run.loaded.check(cell)
-    session = Session(run.folder, run.device)
-    write_atomically(run.folder / "suite.yaml", resolved(suite).encode())
     try:
         with run.progress:
-            with session.phase("sampling"):
-                sampled = run.sample_missing()
-            with session.phase("timing"):
-                timing, timed = run.time()
-            with session.phase("scoring"):
-                changed = run.write_results(timing)
+            run.settle(force)
+            sampled, changed = run.go()
     except KeyboardInterrupt:
-        session.write()
-        done = sum(not run.missing(cell) for cell in run.distinct)
-        message = f"interrupted with {done} of {len(run.distinct)} cells sampled; the same command resumes"
-        raise Interrupted(message) from None
-    if sampled or timed or not session.recorded:
-        session.write()
-    return RunSummary(run.folder, cells, run.failed, sampled, changed)
+        if run.session.shards:
+            run.session.write(finished=True)
+        raise Interrupted(f"interrupted after {run.session.shards} shards; the same command resumes") from None
+    return RunSummary(folder, run.chosen, run.failed, sampled, changed, scored=part is None)
 
 
 def _refuse_other_suite(folder: Path, suite: Suite) -> None:
@@ -104,86 +110,87 @@ def _refuse_other_suite(folder: Path, suite: Suite) -> None:
 
 @dataclass
 class _Run:
-    """One execution of a suite; ``failed`` maps a cell's id to the reason."""
+    """One execution of a suite; ``chosen`` are the cells asked for, ``failed`` maps a cell's id to the reason."""
 
     suite: Suite
     folder: Path
     cells: list[Cell]
+    chosen: list[Cell]
     device: torch.device
     progress: Progress
+    part: Part | None
     failed: dict[str, str] = field(default_factory=dict)
+    probed: Probed = field(default_factory=Probed)
 
     def __post_init__(self) -> None:
         keep_freed_memory(self.device)
-        self.store = Store(self.folder)
         self.loaded = Loaded(self.device)
-        self.code = sampling_code()
-        first: dict[str, Cell] = {}
-        for cell in self.cells:
-            if cell.skip is None:
-                first.setdefault(cell.id, cell)
-        self.distinct = list(first.values())
+        self.distinct = distinct(self.chosen)
+        self.session = Session(self.folder, self.device, sampling_code(), None if self.part is None else str(self.part))
 
-    def missing(self, cell: Cell) -> list[ShardRange]:
-        """Shards that are not stored whole, with the present extractor's features and images enough."""
-        return [shard for shard in shard_ranges(cell.n, cell.shard) if not self._stored(cell, shard)]
+    def settle(self, force: bool) -> None:
+        """Ask today's code, and begin: the suite is written once the folder is known to be of the same code."""
+        self.probed = ask(self.folder, self.distinct, self.loaded, force)
+        self.failed |= self.probed.failed
+        keep = self.suite.run.keep.samples
+        arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
+        self.sampling = Sampling(*arguments)
+        if force:
+            self.sampling.discard(self.distinct, self.part)
+        write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
 
-    def _stored(self, cell: Cell, shard: ShardRange) -> bool:
-        try:
-            arrays, manifest = self.store.read(cell.id, shard)
-        except StoreError:
-            return False
-        images = max(0, min(self.suite.run.keep.samples, shard.last) - shard.first)
-        known = manifest.get("extractor_sha256") == self.loaded.extractor(cell).sha256
-        return known and manifest.get("code") == self.code and len(arrays.get("images", ())) >= images
+    def go(self) -> tuple[int, bool]:
+        """Sample, and unless this is one part of a run, time and score; shards made, and whether results changed."""
+        scorer = self.scorer(None)
+        work = self.sampling.missing(self.distinct, self.part, scorer.needs_features)
+        if work:
+            self.expect(work)
+        with self.session.phase("sampling"):
+            sampled = self.sampling.make(work)
+        if self.part is not None:
+            self.session.write(finished=True)
+            return sampled, False
+        shown = self.shown()
+        with self.session.phase("timing"):
+            timing, timed = self.time(distinct(shown))
+        with self.session.phase("scoring"):
+            changed = self.write_results(shown, self.scorer(timing))
+        if sampled or timed or not self.session.recorded:
+            self.session.write(finished=True)
+            for line in drift(read_sessions(self.folder)):
+                self.progress.note(f"samples of one table were made under different conditions: {line}")
+        write_manifest(self.folder)
+        return sampled, changed
 
-    def sample_missing(self) -> int:
-        """Sample all missing shards, model by model; returns their number."""
-        todo = [(cell, shards) for cell in self.distinct if (shards := self.missing(cell))]
-        todo.sort(key=lambda item: (str(item[0].card.directory), item[0].dtype))
-        evaluations = sum((cell.nfe or 0) * (s.last - s.first) for cell, shards in todo for s in shards)
-        self.progress.begin("sampling", evaluations)
-        for number, (cell, shards) in enumerate(todo, start=1):
-            name = f"{cell.model} · {cell.sampler} @ {cell.budget_kind} {cell.budget}"
-            self.progress.describe(name, f"cell {number}/{len(todo)}")
-            try:
-                for shard in shards:
-                    self._sample(cell, shard)
-            except (CellFailed, ScoringError) as error:
-                self._fail(cell, name, str(error))
-            except torch.cuda.OutOfMemoryError:
-                advice = f"out of device memory at batch size {cell.batch_size}; set run.batch_size lower"
-                self._fail(cell, name, advice)
-            except (StoreError, WeightsError, CardError):
-                raise
-            except Exception as error:  # a model's or sampler's own; the other cells go on
-                self._fail(cell, name, f"{type(error).__name__}: {error}")
-        return sum(len(shards) for _, shards in todo)
+    def expect(self, work: Work) -> None:
+        """Say and record what sampling should take."""
+        samples = [(cell, sum(shard.size for shard in shards)) for cell, shards in work]
+        rates = earlier_rates(self.folder, device_name(self.device))
+        if (seconds := rates.seconds(samples)) is None:
+            rates = measured_rates([cell for cell, _ in work], self.loaded)
+            seconds = rates.seconds(samples) or 0.0
+        self.session.expect(seconds, rates.basis)
+        self.session.write()
+        evaluations = sum((cell.nfe or 0) * count for cell, count in samples)
+        self.progress.note(
+            f"{sum(count for _, count in samples)} samples in {len(work)} cells, {evaluations} evaluations: "
+            f"about {duration(seconds)} by {rates.basis}"
+        )
 
-    def _fail(self, cell: Cell, name: str, reason: str) -> None:
-        self.failed[cell.id] = reason
-        self.progress.note(f"failed: {name}: {reason}")
+    def shown(self) -> list[Cell]:
+        """The table's cells: those asked for, and the others of the plan that are complete."""
+        asked = {cell.key for cell in self.chosen}
+        keep = self.suite.run.keep.samples
 
-    def _sample(self, cell: Cell, shard: ShardRange) -> None:
-        extractor, keep = self.loaded.extractor(cell), self.suite.run.keep.samples
-        samples = run_shard(self.loaded.model(cell), cell, shard, extractor, keep, self.progress.advance)
-        description = self.store.folder(cell.id) / "cell.json"
-        if not description.exists():
-            write_json(description, cell.to_dict())
-        info = {
-            "nfe": samples.nfe,
-            "network_evals": samples.network_evals,
-            "seconds": samples.seconds,
-            "device": str(self.device),
-            "extractor_sha256": extractor.sha256,
-            "code": self.code,
-        }
-        self.store.write(cell.id, shard, samples.arrays, info)
+        def complete(cell: Cell) -> bool:
+            return cell.skip is None and not state_of(self.folder, cell, keep).flaws
 
-    def time(self) -> tuple[Timing | None, bool]:
+        return [cell for cell in self.cells if cell.key in asked or complete(cell)]
+
+    def time(self, cells: Sequence[Cell]) -> tuple[Timing | None, bool]:
         """The timing of all cells, and whether it was measured now (not found stored)."""
         limit, batch_size = self.suite.timing.seconds, self.suite.timing.batch_size
-        cells = [cell for cell in self.distinct if cell.id not in self.failed]
+        cells = [cell for cell in cells if cell.id not in self.failed]
         if limit == 0 or not cells:
             return None, False
         path = self.folder / "timing.json"
@@ -192,16 +199,19 @@ class _Run:
             return timing, False
         self.progress.begin("timing", limit)
         timing = timing_pass(cells, self.loaded.model, self.device, limit, batch_size, self.progress.reach)
-        write_json(path, timing.to_dict())
+        write_sealed(path, timing.to_dict())
         return timing, True
 
-    def write_results(self, timing: Timing | None) -> bool:
+    def scorer(self, timing: Timing | None) -> Scorer:
+        """Makes rows of what is stored."""
+        return Scorer(self.suite, self.sampling.store, self.loaded, timing, self.failed, self.probed.digests)
+
+    def write_results(self, cells: Sequence[Cell], scorer: Scorer) -> bool:
         """Score every cell and write the results table; returns whether it differs from the one before."""
-        self.progress.begin("scoring", len(self.cells))
-        scorer = Scorer(self.suite, self.store, self.loaded, timing, self.failed)
+        self.progress.begin("scoring", len(cells))
         rows: list[results.Row] = []
-        for cell in self.cells:
+        for cell in cells:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
-        write_references(self.folder, self.distinct, self.loaded)
+        write_references(self.folder, distinct(cells), self.loaded)
         return results.write(results.frame(rows), self.folder)

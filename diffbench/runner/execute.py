@@ -15,18 +15,19 @@ from diffbench.diffusion.denoiser import Counted
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import CellFailed
 from diffbench.models.diffusers_pipeline import Model
-from diffbench.runner.store import Arrays, ShardRange
+from diffbench.runner.devices import synchronise
 from diffbench.samplers.integrate import Sampler, integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
+from diffbench.store.shards import IMAGES, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 
 @dataclass(frozen=True)
 class ShardSamples:
-    """What one shard yields: arrays for the store, and what it cost."""
+    """What one shard yields: artefacts for the store, and what it cost."""
 
-    arrays: Arrays
+    artefacts: dict[str, Artefact]
     nfe: float
     network_evals: float
     seconds: float
@@ -36,12 +37,6 @@ def make_sampler(cell: Cell) -> Sampler:
     """The cell's sampler with its options."""
     sampler: Sampler = load(SAMPLERS[cell.method].target)(**cell.method_options)
     return sampler
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the device, so that a clock read afterwards covers the work before it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @torch.inference_mode()
@@ -96,10 +91,12 @@ def run_shard(
     nfe = evaluated / (shard.last - shard.first)
     if nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
-    arrays: Arrays = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+    seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+    artefacts = {extractor.name: Artefact(seen, {"weights": extractor.sha256})}
     if kept:
-        arrays["images"] = np.concatenate(kept)
-    return ShardSamples(arrays, nfe, nfe, seconds)
+        images_kept = np.concatenate(kept)
+        artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
+    return ShardSamples(artefacts, nfe, nfe, seconds)
 
 
 def _refuse_not_finite(x0: Tensor, indices: range) -> None:

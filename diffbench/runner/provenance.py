@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,12 @@ from typing import Any
 import torch
 
 import diffbench
-from diffbench.atomic import read_json, write_json
-from diffbench.errors import StoreError
+from diffbench.runner.devices import device_name
+from diffbench.store import sessions
+from diffbench.store.sealed import write_sealed
 
 _PACKAGES = ("torch", "diffusers", "numpy", "pandas", "pyarrow", "safetensors", "scipy")
-
-
-def device_name(device: torch.device) -> str:
-    """The device's model name, as its driver or the operating system gives it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+_SECONDS_BETWEEN_WRITES = 10.0
 
 
 def code_state() -> dict[str, Any] | None:
@@ -50,16 +39,6 @@ def code_state() -> dict[str, Any] | None:
         return None
 
 
-def sampling_code() -> str:
-    """The sha256 of all files of diffbench that decide samples: shards made by other code are made again."""
-    package = Path(diffbench.__file__).parent
-    files = sorted(path for folder in ("diffusion", "samplers", "models") for path in (package / folder).glob("*.py"))
-    digest = hashlib.sha256()
-    for path in (*files, package / "scoring" / "images.py", package / "runner" / "execute.py"):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -67,26 +46,33 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 class Session:
-    """One execution's record for ``provenance.json``: code, packages, machine, and seconds by phase.
+    """One execution's record: code, packages, machine, seconds by phase, and what was sampled at what cost.
 
-    The file describes the latest execution that sampled or timed anything; ``sessions`` lists all of them.
+    ``code`` is the hash of the sampling code, ``shards`` the number of shards made so far. The file is written while
+    sampling goes on, so that a killed process leaves it behind.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self._path = folder / "provenance.json"
-        self._device = device
-        self._started = _now()
+    def __init__(self, run: Path, device: torch.device, code: str, part: str | None = None) -> None:
+        self.started = sessions.now()
+        self._run = run
+        self._path = sessions.new_path(run, self.started)
         self._seconds: dict[str, float] = {}
+        self._cells: dict[str, dict[str, Any]] = {}
+        self._estimate: dict[str, Any] | None = None
+        self._written = time.monotonic()
+        self._device, self._part, self.code = device, part, code
+        self.shards = 0
+        self._here: dict[str, Any] | None = None
 
     @property
     def recorded(self) -> bool:
-        """Whether the run folder has a record already."""
-        return self._path.exists()
+        """Whether the run has a provenance already."""
+        return (self._run / sessions.PROVENANCE).exists()
+
+    def expect(self, seconds: float, basis: str) -> None:
+        """Note what sampling is expected to take; the report compares it with what it took."""
+        self._estimate = {"seconds": round(seconds, 3), "basis": basis, "actual": None}
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -94,25 +80,38 @@ class Session:
         begin = time.perf_counter()
         yield
         self._seconds[name] = round(time.perf_counter() - begin, 3)
+        if name == "sampling" and self._estimate is not None:
+            self._estimate["actual"] = self._seconds[name]
 
-    def write(self) -> None:
-        """Add this execution to ``provenance.json``. Raises StoreError if it can't be written."""
+    def sampled(self, cell: str, model: str, batch_size: int, samples: int, evaluations: float, seconds: float) -> None:
+        """Add a shard's cost to its cell's; writes the record from time to time."""
+        self.shards += 1
+        entry = self._cells.setdefault(
+            cell, {"model": model, "batch_size": batch_size, "samples": 0, "evaluations": 0, "seconds": 0.0}
+        )
+        entry["samples"] += samples
+        entry["evaluations"] += evaluations
+        entry["seconds"] = round(entry["seconds"] + seconds, 6)
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+            self.write()
+
+    def write(self, finished: bool = False) -> None:
+        """Write this session's file; ``finished`` makes ``provenance.json`` too. Raises StoreError."""
         seconds = {**self._seconds, "total": round(sum(self._seconds.values()), 3)}
-        here = {"started": self._started, "finished": _now(), "seconds": seconds, **self._environment()}
-        write_json(self._path, {**here, "sessions": [*self._earlier(), here]})
-
-    def _earlier(self) -> list[Any]:
-        try:
-            content = read_json(self._path)
-        except StoreError:
-            return []
-        return list(content.get("sessions", [])) if isinstance(content, dict) else []
+        self._here = self._here or self._environment()
+        content = {"format": sessions.FORMAT, "started": self.started, "finished": sessions.now() if finished else None}
+        content |= {"part": self._part, "seconds": seconds, "estimate": self._estimate, **self._here}
+        write_sealed(self._path, {**content, "cells": self._cells})
+        self._written = time.monotonic()
+        if finished:
+            sessions.write_provenance(self._run)
 
     def _environment(self) -> dict[str, Any]:
         device = {"type": str(self._device), "name": device_name(self._device), "threads": torch.get_num_threads()}
         return {
             "diffbench": diffbench.__version__,
             "git": code_state(),
+            "code": self.code,
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": {package: _version(package) for package in _PACKAGES},

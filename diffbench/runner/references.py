@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from diffbench.atomic import write_json
 from diffbench.runner.loaded import Loaded
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.reference import floor
+from diffbench.store.sealed import write_sealed
 from diffbench.suite.plan import Cell
 
 FLOOR_DRAWS = 10
@@ -33,4 +33,5 @@ def write_references(folder: Path, cells: Sequence[Cell], loaded: Loaded) -> Non
         if str(cell.n) not in entry["floors"] and 2 <= cell.n <= reference.n - 2:
             mean, sd = floor(reference, cell.n, draws=FLOOR_DRAWS)
             entry["floors"][str(cell.n)] = {"fid": {"mean": mean, "sd": sd, "draws": FLOOR_DRAWS}}
-    write_json(folder / "references.json", content)
+    if content:
+        write_sealed(folder / "references.json", content)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import save
-
-from diffbench.atomic import write_atomically
 from diffbench.catalog import COSTS, METRICS, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
+from diffbench.runner.code import scoring_code
+from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
-from diffbench.runner.store import Arrays, Store, shard_ranges
+from diffbench.runner.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score
 from diffbench.scoring.signature import signature
+from diffbench.status.stored import wanted
+from diffbench.store.shards import Arrays, Flaw, Store
 from diffbench.suite.plan import Cell
 from diffbench.suite.spec import Suite
 
@@ -26,98 +26,69 @@ QUANTISER = "round"
 
 
 @dataclass(frozen=True)
-class CellSamples:
-    """All features and logits of a cell, in index order; mean counted evaluations; the devices that sampled it."""
-
-    features: Arrays
-    nfe: float
-    network_evals: float
-    device: str
-
-
-def read_cell(store: Store, cell: Cell) -> CellSamples:
-    """Join a cell's shards. Raises StoreError if one is missing or altered."""
-    parts, nfe, evals, devices = [], 0.0, 0.0, set()
-    for shard in shard_ranges(cell.n, cell.shard):
-        arrays, manifest = store.read(cell.id, shard)
-        parts.append(arrays)
-        share = (shard.last - shard.first) / cell.n
-        nfe += share * manifest["nfe"]
-        evals += share * manifest["network_evals"]
-        devices.add(str(manifest["device"]))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("features", "logits")}
-    return CellSamples(joined, nfe, evals, "+".join(sorted(devices)))
-
-
-@dataclass(frozen=True)
 class Scorer:
-    """Makes the rows of a run's cells."""
+    """Makes the rows of a run's cells; ``probes`` are the digests that their shards have to carry."""
 
     suite: Suite
     store: Store
     loaded: Loaded
     timing: Timing | None
-    failed: dict[str, str]
+    failed: Mapping[str, str]
+    probes: Mapping[str, str]
+    code: str = field(default_factory=scoring_code)
 
     def rows(self, cell: Cell) -> Iterator[Row]:
         """One row a metric, quality first, then cost."""
-        reason, status = self._why_not(cell)
-        samples = None
-        if reason is None:
-            try:
-                samples = read_cell(self.store, cell)
-            except StoreError as error:
-                status, reason = "incomplete", str(error)
-        if samples is None:
-            for metric in [*(m.name for m in self.suite.metrics), *self._costs()]:
-                yield self._row(cell, metric, status=status, reason=reason)
+        stored, status = self._stored(cell)
+        if isinstance(stored, Flaw):
+            for metric in [*(m.name for m in self.suite.metrics), *COSTS]:
+                yield self._row(cell, metric, status=status, reason=stored.reason)
             return
-        yield from self._quality(cell, samples)
-        for metric in self._costs():
-            yield self._cost(cell, samples, metric)
+        yield from self._quality(cell, stored)
+        for metric in COSTS:
+            yield self._cost(cell, stored, metric)
 
-    def _why_not(self, cell: Cell) -> tuple[str | None, str]:
+    def _stored(self, cell: Cell) -> tuple[StoredCell | Flaw, str]:
         if cell.skip is not None:
-            return cell.skip, "skipped"
+            return Flaw("missing", cell.skip), "skipped"
         if cell.id in self.failed:
-            return self.failed[cell.id], "failed"
-        return None, "ok"
+            return Flaw("missing", self.failed[cell.id]), "failed"
+        images = self.suite.run.keep.samples
+        stored = stored_cell(self.store, cell, wanted(cell, images, self.probes.get(cell.id)))
+        return stored, "ok" if isinstance(stored, StoredCell) else "incomplete"
 
-    def _costs(self) -> tuple[str, ...]:
-        return tuple(COSTS)
+    def needs_features(self, cell: Cell) -> bool:
+        """Whether a score of a cell, all of whose shards were made, is not stored yet."""
+        stored, _ = self._stored(cell)
+        if isinstance(stored, Flaw):
+            return True
+        cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
+        return any(self._signature(cell, m.name, m.options) not in cache.scores for m in self.suite.metrics)
 
-    def _quality(self, cell: Cell, samples: CellSamples) -> Iterator[Row]:
-        influence: Arrays = {}
+    def _quality(self, cell: Cell, stored: StoredCell) -> Iterator[Row]:
+        cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
+        features: Arrays | None = None
         for metric in self.suite.metrics:
+            what = self._signature(cell, metric.name, metric.options)
             try:
-                score = self._score(cell, metric.name, metric.options, samples)
-            except ScoringError as error:
-                yield self._row(cell, metric.name, samples, status="failed", reason=str(error))
+                if what not in cache.scores:
+                    features = features if features is not None else read_features(self.store, cell)
+                    cache.add(what, self._score(cell, metric.name, metric.options, features))
+            except (ScoringError, StoreError) as error:
+                status = "failed" if isinstance(error, ScoringError) else "incomplete"
+                yield self._row(cell, metric.name, stored, status=status, reason=str(error))
                 continue
-            if score.influence is not None:
-                influence[metric.name] = score.influence
-            yield self._row(
-                cell,
-                metric.name,
-                samples,
-                value=score.value,
-                se=score.se,
-                ci_low=score.ci_low,
-                ci_high=score.ci_high,
-                reason=score.reason,
-                signature=self._signature(cell, metric.name, metric.options),
-            )
-        path = self.store.folder(cell.id) / "scores.safetensors"
-        data = save(influence)
-        if not path.exists() or path.read_bytes() != data:
-            write_atomically(path, data)
+            score = cache.scores[what]
+            bounds = {"se": score.se, "ci_low": score.ci_low, "ci_high": score.ci_high}
+            yield self._row(cell, metric.name, stored, value=score.value, **bounds, reason=score.reason, signature=what)
+        cache.write()
 
-    def _score(self, cell: Cell, metric: str, options: dict[str, Any], samples: CellSamples) -> Score:
+    def _score(self, cell: Cell, metric: str, options: dict[str, Any], features: Arrays) -> Score:
         function = load(METRICS[metric].target)
         if METRICS[metric].uses == "logits":
-            score: Score = function(samples.features["logits"], **options)
+            score: Score = function(features["logits"], **options)
         else:
-            score = function(samples.features["features"], self.loaded.reference(cell), **options)
+            score = function(features["features"], self.loaded.reference(cell), **options)
         return score
 
     def _signature(self, cell: Cell, metric: str, options: dict[str, Any]) -> str:
@@ -135,30 +106,28 @@ class Scorer:
             options=options,
         )
 
-    def _cost(self, cell: Cell, samples: CellSamples, metric: str) -> Row:
+    def _cost(self, cell: Cell, stored: StoredCell, metric: str) -> Row:
         if self.timing is None:
-            return self._row(cell, metric, samples, reason="the timing pass is off (timing.seconds: 0)")
+            return self._row(cell, metric, stored, reason="the timing pass is off (timing.seconds: 0)")
         if (error := self.timing.errors.get(cell.id)) is not None:
-            return self._row(cell, metric, samples, reason=f"could not be timed: {error}")
+            return self._row(cell, metric, stored, reason=f"could not be timed: {error}")
         blocks = self.timing.blocks.get(cell.id)
         if not blocks:
             box = f"{self.timing.limit:g} s"
-            return self._row(
-                cell, metric, samples, reason=f"the timing pass ended after {box}, before this cell's turn"
-            )
+            return self._row(cell, metric, stored, reason=f"the timing pass ended after {box}, before this cell's turn")
         batch = {"batch_size": self.timing.batch_size, "n": len(blocks) * self.timing.batch_size}
         if metric == "peak_memory_mb":
             peak = self.timing.peak_memory_mb.get(cell.id)
             reason = None if peak is not None else "the peak memory was not reached in time, or can't be read here"
-            return self._row(cell, metric, samples, value=peak, reason=reason, **batch)
+            return self._row(cell, metric, stored, value=peak, reason=reason, **batch)
         middle = block_median(blocks)
         few = None if middle.ci_low is not None else f"{len(blocks)} blocks: an interval needs 6"
         value, low, high = middle.value, middle.ci_low, middle.ci_high
         if metric == "images_per_second":
             value, low, high = 1 / value, high and 1 / high, low and 1 / low
-        return self._row(cell, metric, samples, value=value, ci_low=low, ci_high=high, reason=few, **batch)
+        return self._row(cell, metric, stored, value=value, ci_low=low, ci_high=high, reason=few, **batch)
 
-    def _row(self, cell: Cell, metric: str, samples: CellSamples | None = None, **values: Any) -> Row:
+    def _row(self, cell: Cell, metric: str, stored: StoredCell | None = None, **values: Any) -> Row:
         if metric in METRICS:
             unit, better = METRICS[metric].unit, METRICS[metric].better
         else:
@@ -174,15 +143,15 @@ class Scorer:
             "budget_kind": cell.budget_kind,
             "budget": cell.budget,
             "steps": cell.steps,
-            "nfe": samples.nfe if samples else None,
-            "network_evals": samples.network_evals if samples else None,
+            "nfe": stored.nfe if stored else None,
+            "network_evals": stored.network_evals if stored else None,
             "n": cell.n,
             "metric": metric,
             "unit": unit,
             "better": better,
             "status": "ok",
             "batch_size": cell.batch_size,
-            "device": samples.device if samples and metric in METRICS else str(self.loaded.device),
+            "device": stored.device if stored and metric in METRICS else str(self.loaded.device),
             "dtype": cell.dtype,
             "reference": cell.card.reference,
             "extractor": cell.card.extractor,

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from diffbench.atomic import read_json
 from diffbench.errors import StoreError
 from diffbench.models.diffusers_pipeline import Model
-from diffbench.runner.devices import peak_memory_mb, reset_peak_memory
-from diffbench.runner.execute import make_sampler, sample_images, synchronise
+from diffbench.runner.devices import peak_memory_mb, reset_peak_memory, synchronise
+from diffbench.runner.execute import make_sampler, sample_images
+from diffbench.store.sealed import read_sealed
 from diffbench.suite.plan import Cell
 
 ENOUGH_ROUNDS = 20
@@ -54,7 +54,7 @@ class Timing:
 def load_timing(path: Path) -> Timing | None:
     """A stored timing pass; None if there is none that can be read."""
     try:
-        return Timing(**read_json(path))
+        return Timing(**read_sealed(path))
     except (StoreError, TypeError):
         return None
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.document.words import shown
 from diffbench.models.card import Card
+from diffbench.suite.identity import model_key
 
 BudgetKind = Literal["nfe", "steps"]
 
@@ -32,6 +33,7 @@ class Cell:
         steps: steps of the grid, and ``nfe`` the evaluations that they cost; None in a skipped cell.
         n: samples, stored in shards of ``shard``, made in batches of ``batch_size``, from ``seed``.
         skip: why the cell can't be run, or None.
+        identity: what the id is a hash of, JSON-able.
         same_as: key of the earlier cell of the plan with the same id, or None.
     """
 
@@ -56,6 +58,7 @@ class Cell:
     batch_size: int
     seed: int
     skip: str | None
+    identity: dict[str, Any]
     same_as: str | None
 
     @property
@@ -64,10 +67,21 @@ class Cell:
         swept = ",".join(f"{name}={shown(value)}" for name, value in self.options.items()).replace('"', "")
         return f"{self.model}/{self.sampler}{f'[{swept}]' if swept else ''}/{self.budget_kind}={self.budget}"
 
+    @property
+    def model_key(self) -> str:
+        """Key of the cell's model in probes and sessions (``suite/identity.py``)."""
+        return model_key(self.card, self.dtype, self.channels_last)
+
+    @property
+    def label(self) -> str:
+        """For people: ``ddpm-mnist · ddim @ nfe 10``."""
+        return f"{self.model} · {self.sampler} @ {self.budget_kind} {self.budget}"
+
     def to_dict(self) -> dict[str, Any]:
-        """All of it, JSON-able, as stored in ``cell.json``; the grid as lists ``t`` and ``sigma``."""
-        own = {name: value for name, value in vars(self).items() if name not in ("card", "grid")}
+        """What its id stands for, JSON-able, as stored in ``cell.json``: alike for all cells of that id.
+
+        ``identity`` is all that was hashed; the grid stands as lists ``t`` and ``sigma``.
+        """
         points = {"t": [], "sigma": []} if self.grid is None else self.grid.to_dict()
-        clip = None if self.card.clip is None else list(self.card.clip)
-        final = None if self.grid is None else self.grid.final
-        return {**own, "clip": clip, "weights": self.card.weights_sha256, "final": final, **points}
+        method = {"method": self.identity["method"], "method_options": self.identity["options"]}
+        return {"id": self.id, "identity": self.identity, **method, "steps": self.steps, "nfe": self.nfe, **points}

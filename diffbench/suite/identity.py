@@ -13,7 +13,7 @@ from diffbench.diffusion.grid import TimeGrid
 from diffbench.errors import UsageError
 from diffbench.models.card import Card
 
-VERSION = "diffbench-cell-v1"
+VERSION = "diffbench-cell-v2"
 
 
 def canonical_method(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -67,6 +67,12 @@ def of_model(card: Card) -> dict[str, Any]:
     }
 
 
+def model_key(card: Card, dtype: str, channels_last: bool) -> str:
+    """What a model's answers to the probe, and its speed, are known by: the card's part, precision, memory layout."""
+    what = {"model": of_model(card), "dtype": dtype, "channels_last": channels_last, "extractor": card.extractor}
+    return digest({"version": VERSION, **what})
+
+
 def _stable(grid: TimeGrid) -> dict[str, list[float]]:
     """The realised grid to 12 digits: the last bits of log and exp differ between processors."""
     return {name: [float(f"{value:.12g}") for value in values] for name, values in grid.to_dict().items()}
@@ -97,6 +103,8 @@ def identity(
         "options": options,
         "grid": None if grid is None else _stable(grid),
         "final": None if grid is None else grid.final,
+        "guidance": None,  # their place in the id, so that ids stay when suites can say more
+        "compile": False,
         "dtype": dtype,
         "channels_last": channels_last,
         "batch_size": batch_size,

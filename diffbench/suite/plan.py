@@ -51,6 +51,8 @@ class _Sampler:
 def plan(suite: Suite, only: str | None = None) -> list[Cell]:
     """All cells of a suite, or those that ``only`` selects; a cell that can't be run is there with its reason.
 
+    Cells with the same samples are all there; those after the first say which it is (``same_as``).
+
     Raises CardError for a model that can't be read any more, UsageError for a selection that makes no sense.
     """
     return _marked(select(list(_Planner(suite).cells()), only))
@@ -145,6 +147,7 @@ class _Planner:
             batch_size=batch_size,
             seed=suite.seed,
             skip=skip,
+            identity=own,
             same_as=None,
         )
 

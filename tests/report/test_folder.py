@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 
@@ -9,6 +8,8 @@ from diffbench.errors import StoreError
 from diffbench.report.folder import open_run
 from diffbench.report.grids import mosaic, shown_budgets
 from diffbench.report.page import draw
+from diffbench.store.sealed import write_sealed
+from diffbench.store.shards import IMAGES, Artefact, ShardRange, Store
 
 
 @pytest.fixture
@@ -30,8 +31,9 @@ def test_a_short_shard_that_a_longer_one_replaced_is_not_read_twice(run):
     cell = folder.cells[3]
     place = run / "cells" / cell.id
     before = folder.images(cell, 100)
-    for ending in ("json", "safetensors"):
-        shutil.copy(place / f"shard-00000000-00000040.{ending}", place / f"shard-00000000-00000020.{ending}")
+    artefacts = {IMAGES: Artefact({IMAGES: before[:20]}, {"count": 20})}
+    Store(run).write(cell.id, ShardRange(0, 20), artefacts, {})
+    assert place.is_dir()
     np.testing.assert_array_equal(folder.images(cell, 100), before)
 
 
@@ -47,9 +49,9 @@ def test_a_shard_without_a_manifest_does_not_exist(run):
     [
         ("results.parquet", None, "no results.parquet here"),
         ("results.parquet", b"PAR1", "corrupt"),
-        ("references.json", b"{", "references.json: not JSON"),
-        ("timing.json", b'{"spent": NaN}', "timing.json: not JSON"),
-        ("provenance.json", b"[1]", "provenance.json: not a JSON object"),
+        ("references.json", b"{", "references.json: cut short"),
+        ("timing.json", b'{"spent": NaN}', "timing.json: cut short"),
+        ("provenance.json", b"[1]", "provenance.json: cut short"),
     ],
 )
 def test_damaged_files_are_named(run, file, damage, message):
@@ -62,7 +64,7 @@ def test_damaged_files_are_named(run, file, damage, message):
 
 def test_an_altered_shard_is_named(run):
     folder = open_run(run)
-    path = run / "cells" / folder.cells[3].id / "shard-00000000-00000040.safetensors"
+    path = run / "cells" / folder.cells[3].id / "shard-00000000-00000040.images.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(StoreError, match=r"shard-00000000-00000040.*sha256"):
@@ -108,6 +110,6 @@ def test_json_side_files_are_optional(run):
 
 
 def test_a_floor_that_is_not_a_number_is_no_floor(run):
-    (run / "references.json").write_text(json.dumps({"mnist": {"floors": {"160": {"fid": {"mean": None}}}}}))
+    write_sealed(run / "references.json", {"mnist": {"floors": {"160": {"fid": {"mean": None}}}}})
     folder = open_run(run)
     assert folder.floor(folder.cells[0], "fid") is None

@@ -16,6 +16,7 @@ from diffbench.report.folder import open_run
 from diffbench.report.page import draw
 from diffbench.report.pareto import front
 from diffbench.results import frame, write
+from diffbench.store.sealed import write_sealed
 
 PAYLOADS = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "../../../outside", "{{ 7*7 }}{% raw %}",
@@ -157,7 +158,7 @@ def test_hostile_names_change_no_page_and_leave_the_folder_alone(new_run, tmp_pa
 
     run = new_run(tmp_path / "box" / "run", hostile, models=("ddpm-mnist",))
     (run / "suite.yaml").write_text("name: </pre><script>alert(1)</script>\n```\n# broken out\n")
-    (run / "provenance.json").write_text('{"<script>": {"</td>": ["<img src=x onerror=alert(1)>"]}}')
+    write_sealed(run / "provenance.json", {"<script>": {"</td>": ["<img src=x onerror=alert(1)>"]}})
     files = draw(run)
     assert [p.name for p in (tmp_path / "box").iterdir()] == ["run"] and [p.name for p in tmp_path.iterdir()] == ["box"]
     assert all(re.fullmatch(r"[a-z0-9._-]{1,90}", path.name) for path in files)

@@ -6,7 +6,7 @@ import pytest
 
 from diffbench import results
 from diffbench.errors import Interrupted, UsageError, WeightsError
-from diffbench.runner import engine, execute
+from diffbench.runner import execute, sampling
 from diffbench.runner.engine import execute as run_suite
 from diffbench.suite.read import suite_from_objects
 
@@ -97,7 +97,7 @@ def test_an_interrupted_run_resumes_to_the_same_rows(checkpoint, finished, tmp_p
             raise KeyboardInterrupt
         return execute.run_shard(*args, **kwargs)
 
-    monkeypatch.setattr(engine, "run_shard", interrupted)
+    monkeypatch.setattr(sampling, "run_shard", interrupted)
     with pytest.raises(Interrupted, match="the same command resumes"):
         run_suite(suite(checkpoint), tmp_path / "run", quiet=True)
     monkeypatch.undo()
@@ -108,7 +108,7 @@ def test_an_interrupted_run_resumes_to_the_same_rows(checkpoint, finished, tmp_p
 
 def test_a_corrupt_shard_is_made_again_and_the_rest_is_kept(checkpoint, finished, tmp_path):
     run_suite(suite(checkpoint), tmp_path / "run", quiet=True)
-    path = sorted((tmp_path / "run" / "cells").glob("*/shard-*.safetensors"))[4]
+    path = sorted((tmp_path / "run" / "cells").glob("*/shard-*.mnist-features.safetensors"))[4]
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + b"!")
     assert run_suite(suite(checkpoint), tmp_path / "run", quiet=True).sampled == 1
@@ -179,14 +179,6 @@ def test_altered_weights_are_refused_even_beside_the_model_they_were_copied_from
     assert not (tmp_path / "run").exists()
 
 
-def test_samples_of_other_sampling_code_are_made_again(checkpoint, tmp_path, monkeypatch):
-    small = suite(checkpoint, samplers=["ddim"])
-    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 6
-    monkeypatch.setattr(engine, "sampling_code", lambda: "another")
-    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 6
-    assert run_suite(small, tmp_path / "run", quiet=True).sampled == 0
-
-
 def test_a_run_folder_belongs_to_one_suite(checkpoint, tmp_path):
     run_suite(suite(checkpoint, samplers=["ddim"]), tmp_path / "run", quiet=True)
     before = (tmp_path / "run" / results.PARQUET).read_bytes()
@@ -202,7 +194,7 @@ def test_any_error_of_one_cell_is_its_reason_and_the_others_go_on(checkpoint, tm
             raise error
         return execute.run_shard(model, cell, *arguments)
 
-    monkeypatch.setattr(engine, "run_shard", run_shard)
+    monkeypatch.setattr(sampling, "run_shard", run_shard)
     summary = run_suite(suite(checkpoint, samplers=["ddpm", "ddim"]), tmp_path / "run", quiet=True)
     table = results.read(tmp_path / "run").set_index("sampler")
     assert len(summary.failed) == 2

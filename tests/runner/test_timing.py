@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diffbench.runner.timing import Timing, block_median, load_timing
+from diffbench.store.sealed import write_sealed
 
 
 def test_the_interval_needs_six_blocks():
@@ -37,7 +38,7 @@ def test_the_interval_covers_in_simulation():
 
 def test_a_stored_pass_that_cannot_be_read_is_none(tmp_path):
     assert load_timing(tmp_path / "timing.json") is None
-    (tmp_path / "timing.json").write_text('{"limit": 3, "surprise": 1}')
+    write_sealed(tmp_path / "timing.json", {"limit": 3, "surprise": 1})
     assert load_timing(tmp_path / "timing.json") is None
 
 

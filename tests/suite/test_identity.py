@@ -213,7 +213,7 @@ def test_the_shape_and_range_of_the_data_count(key: str, value: Any) -> None:
 
 
 def test_the_version_of_the_identity_is_part_of_it() -> None:
-    assert identity(**PARTS)["version"] == "diffbench-cell-v1"
+    assert identity(**PARTS)["version"] == "diffbench-cell-v2"
 
 
 def test_an_id_is_16_hexadecimal_digits_and_stable(make: Callable[[Edit | None], Cell]) -> None:

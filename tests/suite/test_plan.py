@@ -10,6 +10,7 @@ import yaml
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.grid import time_grid
+from diffbench.suite.identity import digest
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
 
@@ -196,7 +197,8 @@ def test_keys_are_unique() -> None:
 def test_a_cell_can_be_written_down() -> None:
     (cell,) = cells(samples=32)
     said = json.loads(json.dumps(cell.to_dict(), allow_nan=False))
-    assert said["id"] == cell.id and said["n"] == 32 and said["clip"] == [-1.0, 1.0] and said["final"] == "denoise"
+    assert said["id"] == cell.id == digest(said["identity"]) and said["method"] == "ddim"
+    assert said["identity"]["model"]["clip"] == [-1.0, 1.0] and said["identity"]["final"] == "denoise"
     assert cell.grid is not None
     np.testing.assert_array_equal(said["sigma"], cell.grid.sigma)
     np.testing.assert_array_equal(said["t"], cell.grid.t)

@@ -1,0 +1,58 @@
+"""``cache``: why a cell's samples are or are not there, and what can be freed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from diffbench.cli.printing import say
+
+
+@click.group()
+def cache() -> None:
+    """Explain and clean up what runs store."""
+
+
+@cache.command()
+@click.argument("cell")
+@click.option(
+    "--run",
+    "run_folder",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Run folder.  [default: the one under runs/ that has the cell]",
+)
+def why(cell: str, run_folder: Path | None) -> None:
+    """Say what is stored of CELL, what is missing, why, and which stored cell comes closest.
+
+    CELL is an id, the beginning of one, or a name such as ddpm-mnist/ddim/nfe=10.
+    """
+    from diffbench.status.explain import explain
+
+    for line in explain(cell, run_folder):
+        say(line)
+
+
+@cache.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--features", is_flag=True, help="Also free the features of cells that are complete and scored.")
+@click.option("--orphans", is_flag=True, help="Also delete cells that the run's suite no longer has.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be freed.")
+def gc(run_folder: Path, features: bool, orphans: bool, dry_run: bool) -> None:
+    """Free disk space of RUN.
+
+    The rule: what no command can use any more goes always (temporary files older than an hour; shards that are
+    damaged, that other code made, or that a longer one has replaced). Features of cells that are complete and whose
+    scores are all stored go with --features: images, scores and intervals stay, a new metric or more samples will
+    sample those cells again. Cells that the suite in the run folder does not have go with --orphans.
+    """
+    from diffbench.runner.gc import free
+    from diffbench.status.show import size
+
+    freed = free(run_folder, features=features, orphans=orphans, dry_run=dry_run)
+    word = "would be freed" if dry_run else "freed"
+    for what, (count, total) in freed.items():
+        say(f"{what}: {count} file{'s' * (count != 1)}, {size(total)} {word}")
+    if not freed:
+        say("nothing to free")

@@ -1,0 +1,114 @@
+"""``validate``, ``plan`` and ``status``: what a suite will do and what a run has done; nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.printing import draw, rows_as_json, say
+from diffbench.errors import IncompleteRun, StoreError
+
+
+@click.command()
+@click.argument("suite")
+@only
+@overrides
+def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
+    """Check SUITE without running anything."""
+    from diffbench.suite.plan import plan
+    from diffbench.suite.read import find_suite, read_suite
+
+    cells = plan(read_suite(find_suite(suite), overrides), only)
+    skipped = Counter(cell.skip for cell in cells if cell.skip is not None)
+    left_out = f", {skipped.total()} of them skipped" if skipped else ""
+    say(f"{suite}: fine; {len(cells)} cell{'s' * (len(cells) != 1)}{left_out}")
+    for reason, count in skipped.items():
+        say(f"  {count} skipped: {reason}")
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
+@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>; only for --probe.")
+@only
+@overrides
+@click.option("--probe", is_flag=True, help="Load the models and time a few batches on this device.")
+@as_json
+def plan(
+    suite: str,
+    out: Path | None,
+    device: str | None,
+    only: str | None,
+    overrides: tuple[str, ...],
+    probe: bool,
+    as_json: bool,
+) -> None:
+    """Show what `run` would do: cells, evaluations, samples, disk, time; what is stored, what is missing and why.
+
+    Times come from earlier runs beside this one, or with --probe from a few batches on this device.
+    """
+    from diffbench.status.cost import earlier_rates
+    from diffbench.status.show import plan_rows, plan_summary, states_table
+    from diffbench.status.stored import state_of
+    from diffbench.suite.plan import plan as plan_suite
+    from diffbench.suite.read import find_suite, read_suite
+
+    spec = read_suite(find_suite(suite), overrides)
+    run = out or Path("runs") / spec.name
+    images = spec.run.keep.samples
+    states = [state_of(run, cell, images) for cell in plan_suite(spec, only)]
+    if probe:
+        from diffbench.runner.speed import probe_device
+
+        rates = probe_device([state.cell for state in states if state.samples_missing], device or spec.run.device)
+    else:
+        rates = earlier_rates(run)
+    rows = plan_rows(states, rates, images)
+    if as_json:
+        rows_as_json(rows)
+        return
+    draw(states_table(rows))
+    for line in plan_summary(rows, states, rates):
+        say(line)
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Hash every file of the run, and name those that were damaged.")
+@as_json
+def status(run_folder: Path, verify: bool, as_json: bool) -> None:
+    """Show what of RUN is done, missing, stale or failed, and why.
+
+    Exit code 3 if anything is missing, 4 if --verify finds damage.
+    """
+    from diffbench.status.cost import earlier_rates
+    from diffbench.status.show import plan_rows, states_table, status_summary
+    from diffbench.status.stored import state_of
+    from diffbench.store.manifest import damage
+    from diffbench.suite.plan import plan as plan_suite
+    from diffbench.suite.read import read_suite
+
+    path = run_folder / "suite.yaml"
+    if not path.is_file():
+        raise StoreError(f"{run_folder}: no suite.yaml here; not a run folder")
+    spec = read_suite(path)
+    images = spec.run.keep.samples
+    states = [state_of(run_folder, cell, images, verify) for cell in plan_suite(spec)]
+    rows = plan_rows(states, earlier_rates(run_folder), images)
+    damaged = list(damage(run_folder)) if verify else []
+    if as_json:
+        rows_as_json(rows)
+    else:
+        draw(states_table(rows))
+    for line in damaged:
+        say(line, err=True)
+    command = f"diffbench run {path} --out {run_folder}"
+    for line in status_summary(rows, run_folder, command):
+        say(line, err=as_json)
+    if damaged:
+        raise StoreError(f"{len(damaged)} damaged files; {command} makes them again")
+    if any(row["state"] not in ("done", "skipped", "same") for row in rows):
+        raise IncompleteRun("the run is not complete")

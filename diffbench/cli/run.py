@@ -1,0 +1,137 @@
+"""``run``, ``merge`` and ``report``: what writes a run folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.printing import draw, rows_as_json, say
+from diffbench.errors import CellFailed, IncompleteRun, UsageError
+
+if TYPE_CHECKING:
+    from diffbench.runner.engine import RunSummary
+    from diffbench.status.stored import Part
+
+_SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")
+
+
+@click.command()
+@click.argument("suite")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
+@click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
+@only
+@overrides
+@click.option("--smoke", is_flag=True, help="A tiny version of the suite, in seconds: does it all work?")
+@click.option("--force", is_flag=True, help="Make the samples again, whatever is stored and whatever code made it.")
+@click.option(
+    "--shard",
+    "part",
+    metavar="I/N",
+    help="Sample only part I of N (counted from 0 or from 1), for job arrays; the command without it finishes the run.",
+)
+@as_json
+@click.option("--quiet", is_flag=True, help="No progress.")
+def run(
+    suite: str,
+    out: Path | None,
+    device: str | None,
+    only: str | None,
+    overrides: tuple[str, ...],
+    smoke: bool,
+    force: bool,
+    part: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Run SUITE (a YAML file, or the name of a shipped suite such as quickstart).
+
+    The same command resumes an interrupted run; finished samples are never made twice.
+    """
+    from diffbench.suite.read import find_suite, read_suite
+
+    spec = read_suite(find_suite(suite), (*overrides, *(_SMOKE if smoke else ())))
+    if smoke and out is None:
+        out = Path("runs") / f"{spec.name}-smoke"
+    own_part = None if part is None else _part(part)
+
+    from diffbench.runner.engine import execute
+
+    summary = execute(spec, out, device, only, quiet, force=force, part=own_part)
+    if summary.scored:
+        _show_results(summary, as_json)
+    else:
+        say(f"Part {own_part}: {summary.sampled} shards sampled now. When all parts are done, the same command without")
+        say(f"--shard (or diffbench merge, for folders of their own) finishes {summary.folder}.")
+    if summary.failed:
+        reasons = "; ".join(sorted(set(summary.failed.values())))
+        raise CellFailed(f"{len(summary.failed)} of {len(summary.cells)} cells failed: {reasons}")
+
+
+def _show_results(summary: RunSummary, as_json: bool) -> None:
+    from diffbench import results
+    from diffbench.report.page import draw as draw_report
+    from diffbench.report.tables import terminal_table
+    from diffbench.store.manifest import write_manifest
+
+    if summary.sampled or _older(summary.folder / "report.html", summary.folder / results.PARQUET):
+        draw_report(summary.folder)
+        write_manifest(summary.folder)
+    table = results.read(summary.folder)
+    if as_json:
+        rows_as_json(results.rows(table))
+    else:
+        draw(terminal_table(table))
+        if all(cell.skip for cell in summary.cells):
+            say("Every cell was skipped; the report says why.")
+        elif not summary.sampled:
+            say("Every shard was there already; nothing was sampled.")
+        say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
+    if not summary.failed and (table["status"] == "incomplete").any():
+        raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+
+
+def _part(text: str) -> Part:
+    from diffbench.status.stored import Part
+
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if match is None or int(match[2]) < 1 or int(match[1]) > int(match[2]):
+        raise UsageError(f"--shard {text!r}: expected I/N with I from 0 to N - 1, or from 1 to N, such as 3/32")
+    return Part(int(match[1]), int(match[2]))
+
+
+def _older(page: Path, source: Path) -> bool:
+    """Whether a page is missing or was written before its source."""
+    return not page.exists() or page.stat().st_mtime_ns < source.stat().st_mtime_ns
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def merge(out: Path, runs: tuple[Path, ...]) -> None:
+    """Bring the samples of RUN... (parts of one suite) together in the run folder OUT.
+
+    Every file is checked on the way; parts that other code made are refused. Then `diffbench run` finishes OUT.
+    """
+    from diffbench.runner.merge import merge_runs
+
+    merged = merge_runs(out, runs)
+    say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
+    for line in merged.skipped:
+        say(f"left out: {line}", err=True)
+    say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+def report(run_folder: Path) -> None:
+    """Draw the figures, tables and pages of RUN again, from its files."""
+    from diffbench.report.page import draw as draw_report
+    from diffbench.store.manifest import write_manifest
+
+    for path in draw_report(run_folder):
+        say(path)
+    write_manifest(run_folder)

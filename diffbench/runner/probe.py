@@ -1,0 +1,99 @@
+"""The questions whose answers tell whether samples were made by the code and the networks of today.
+
+A model is asked for D at 8 fixed inputs and 4 noise levels, for 8 decoded images and their quantised form, and its
+extractor for the features of 8 fixed images. A cell's sampler is run on the cell's own grid with an exactly known
+denoiser, in float64: that tells of every coefficient, of the noise, and of a sampler's code outside diffbench.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffbench.diffusion.denoiser import Denoised
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.models.diffusers_pipeline import Model
+from diffbench.runner.devices import device_name
+from diffbench.runner.execute import make_sampler
+from diffbench.samplers.integrate import integrate
+from diffbench.scoring.extractor import Extractor
+from diffbench.scoring.images import quantise
+from diffbench.store.probe import Answer, Answers, Numbers
+from diffbench.suite.cell import Cell
+
+INPUTS = 8
+LEVELS = 4
+MOST_ELEMENTS = 256
+_SIDE = 4
+_CELL_INPUTS = 2
+
+
+@torch.inference_mode()
+def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
+    """Answers of a model on its device, with its clip range, and of its extractor.
+
+    Of every answer at most ``MOST_ELEMENTS`` evenly spaced elements an input are kept.
+    """
+    noise = NoiseSource(0, range(INPUTS), model.card.sample_shape, device=model.device)
+    x0 = torch.tanh(noise.normal("probe", LEVELS))
+    ends = np.log(model.schedule.sigma_min), np.log(model.schedule.sigma_max)
+    sigmas = np.exp(np.linspace(*ends, LEVELS)).clip(model.schedule.sigma_min, model.schedule.sigma_max)
+    denoised, reach = [], []
+    for level, sigma in enumerate(sigmas):
+        x_hat = x0 + float(sigma) * noise.normal("probe", level)
+        answer = model.denoiser(x_hat, torch.full((INPUTS,), float(sigma), dtype=torch.float64)).x0
+        denoised.append(_some(answer))
+        moved = (answer - x_hat).abs()
+        reach.append(float(torch.where(moved.isfinite(), moved, 0.0).max()))
+    decoded = model.codec.decode(x0)
+    seen = extractor(_fixed_images(extractor))
+    named = {
+        "denoised": Answer(np.stack(denoised), dtype, np.array(reach).reshape(-1, 1, 1)),
+        "decoded": _answer(decoded, dtype),
+        "quantised": Answer(_some(quantise(torch.linspace(-1.1, 1.1, 256).view(1, 1, 16, 16))), "uint8", np.ones(1)),
+        "features": _answer(seen.features, "float32"),
+        "logits": _answer(seen.logits, "float32"),
+    }
+    return Answers(named, {"device": device_name(model.device), "torch": torch.__version__})
+
+
+@torch.inference_mode()
+def ask_sampler(model: Model, cell: Cell) -> Answers:
+    """Where the cell's sampler takes two samples of N(0.1, 0.25), in float64.
+
+    D = 0.1 + (x - 0.1) / (1 + 4 sigma^2) is linear in x, so no coefficient of the sampler is without effect.
+    """
+    assert cell.grid is not None
+    channels, height, width = cell.card.sample_shape
+    shape = (channels, min(height, _SIDE), min(width, _SIDE))
+    noise = NoiseSource(cell.seed, range(_CELL_INPUTS), shape, device=model.device, dtype=torch.float64)
+    landed = integrate(make_sampler(cell), _known_denoiser, cell.grid, model.schedule, noise)
+    return Answers({"trajectory": _answer(landed, "float64")})
+
+
+def _known_denoiser(x_hat: Tensor, sigma: Tensor) -> Denoised:
+    level = sigma.to(x_hat.device).view(-1, *[1] * (x_hat.ndim - 1))
+    return Denoised(0.1 + (x_hat - 0.1) / (1 + 4 * level**2), torch.full_like(x_hat, -1.0))
+
+
+def _fixed_images(extractor: Extractor) -> Tensor:
+    """The same uint8 images on every device: blocks of grey levels."""
+    channels, height, width = extractor.image_shape
+    side = -(-max(height, width) // 4)
+    levels = (np.arange(INPUTS * channels * side * side, dtype=np.int64) * 2654435761 >> 7) % 256
+    blocks = levels.astype(np.uint8).reshape(INPUTS, channels, side, side).repeat(4, axis=2).repeat(4, axis=3)
+    return torch.from_numpy(blocks[:, :, :height, :width].copy()).to(extractor.device)
+
+
+def _answer(values: Tensor, dtype: str) -> Answer:
+    kept = _some(values)
+    return Answer(kept, dtype, np.array([np.abs(kept[np.isfinite(kept)]).max(initial=0.0)]))
+
+
+def _some(values: Tensor) -> Numbers:
+    """At most ``MOST_ELEMENTS`` elements of every row, the first and the last among them, as float64."""
+    rows = values.flatten(1)
+    chosen = np.unique(np.linspace(0, rows.shape[1] - 1, min(MOST_ELEMENTS, rows.shape[1])).round().astype(np.int64))
+    kept: Numbers = rows[:, torch.from_numpy(chosen).to(rows.device)].double().cpu().numpy()
+    return kept

@@ -1,0 +1,127 @@
+"""Make the shards that a run lacks, model by model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError
+from diffbench.runner.execute import run_shard
+from diffbench.runner.loaded import Loaded
+from diffbench.runner.progress import Progress
+from diffbench.runner.provenance import Session
+from diffbench.status.stored import FAILED, Part, numbered, wanted
+from diffbench.store.atomic import remove
+from diffbench.store.sealed import write_sealed
+from diffbench.store.shards import FREED, Flaw, ShardRange, Store
+from diffbench.suite.plan import Cell
+
+Work = list[tuple[Cell, list[ShardRange]]]
+
+
+@dataclass
+class Sampling:
+    """The shards of distinct cells in a run folder; ``failed`` maps a cell's id to the reason.
+
+    ``probes`` are the digests that shards carry; cells without one could not be asked and are not sampled. ``images``
+    counts each cell's first samples whose images are kept.
+    """
+
+    run: Path
+    loaded: Loaded
+    probes: Mapping[str, str]
+    images: int
+    session: Session
+    progress: Progress
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.run)
+
+    def flaw(self, cell: Cell, shard: ShardRange) -> Flaw | None:
+        """Why a shard has to be made."""
+        return self.store.flaw(cell.id, shard, wanted(cell, self.images, self.probes[cell.id]))
+
+    def missing(
+        self, cells: Sequence[Cell], part: Part | None, needs_features: Callable[[Cell], bool] = lambda cell: True
+    ) -> Work:
+        """The shards to make, of those that belong to ``part``; every stored file is read and hashed.
+
+        A damaged shard is named. Features that were freed count as there, as long as no score needs them.
+        """
+        work: Work = []
+        for cell, shards in numbered(cells):
+            if cell.id in self.failed:
+                continue
+            todo: list[ShardRange] = []
+            freed: list[ShardRange] = []
+            for place, shard in shards:
+                if part is not None and not part.takes(place):
+                    continue
+                flaw = self.flaw(cell, shard)
+                if flaw is not None:
+                    (freed if flaw.kind == "freed" else todo).append(shard)
+                    if flaw.kind == "corrupt":
+                        self.progress.note(f"{flaw.reason}; this shard is made again")
+            if freed and (todo or needs_features(cell)):
+                todo = sorted({*todo, *freed})
+            if todo:
+                work.append((cell, todo))
+        return sorted(work, key=lambda item: (str(item[0].card.directory), item[0].dtype))
+
+    def discard(self, cells: Sequence[Cell], part: Part | None) -> None:
+        """Delete the stored shards of these cells. Raises StoreError."""
+        for cell, shards in numbered(cells):
+            for place, shard in shards:
+                if part is None or part.takes(place):
+                    self.store.remove(cell.id, shard)
+
+    def make(self, work: Work) -> int:
+        """Sample all these shards; returns the number made. A cell that fails does not stop the others."""
+        self.progress.begin("sampling", sum((cell.nfe or 0) * s.size for cell, shards in work for s in shards))
+        made = 0
+        for number, (cell, shards) in enumerate(work, start=1):
+            self.progress.describe(cell.label, f"cell {number}/{len(work)}")
+            try:
+                remove(self.store.folder(cell.id) / FREED)
+                made += sum(self._make(cell, shard) for shard in shards)
+                remove(self.store.folder(cell.id) / FAILED)
+            except (CellFailed, ScoringError) as error:
+                self._fail(cell, str(error))
+            except torch.cuda.OutOfMemoryError:
+                advice = f"out of device memory at batch size {cell.batch_size}; set run.batch_size lower"
+                self._fail(cell, advice)
+            except (StoreError, WeightsError, CardError):
+                raise
+            except Exception as error:  # a model's or sampler's own; the other cells go on
+                self._fail(cell, f"{type(error).__name__}: {error}")
+        return made
+
+    def _make(self, cell: Cell, shard: ShardRange) -> int:
+        if self.flaw(cell, shard) is None:  # another process made it in the meantime
+            self.progress.advance((cell.nfe or 0) * shard.size)
+            return 0
+        begin = time.perf_counter()
+        extractor = self.loaded.extractor(cell)
+        samples = run_shard(self.loaded.model(cell), cell, shard, extractor, self.images, self.progress.advance)
+        write_sealed(self.store.folder(cell.id) / "cell.json", cell.to_dict())
+        info = {
+            "nfe": samples.nfe,
+            "network_evals": samples.network_evals,
+            "device": str(self.loaded.device),
+            "probe": self.probes[cell.id],
+            "code": self.session.code,
+        }
+        self.store.write(cell.id, shard, samples.artefacts, info)
+        seconds, evaluations = time.perf_counter() - begin, samples.nfe * shard.size
+        self.session.sampled(cell.id, cell.model_key, cell.batch_size, shard.size, evaluations, seconds)
+        return 1
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        self.failed[cell.id] = reason
+        write_sealed(self.store.folder(cell.id) / FAILED, {"reason": reason})
+        self.progress.note(f"failed: {cell.label}: {reason}")

@@ -1,0 +1,127 @@
+"""Plans and states of runs in words and tables, for the terminal and as rows of JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from diffbench.status.cost import Rates, bytes_of
+from diffbench.status.stored import CellState
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``35 s``, ``3 min 10 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    for unit, size, below, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """Bytes in powers of ten: ``1.5 kB``, ``420 MB``, ``3.1 TB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def plan_rows(states: Sequence[CellState], rates: Rates, images: int) -> list[dict[str, Any]]:
+    """One row a cell: what it is, what is stored, and what is still to come; unknown seconds are None."""
+    return [_row(state, rates, images) for state in states]
+
+
+def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
+    cell = state.cell
+    alias = cell.same_as is not None
+    missing = 0 if alias else state.samples_missing
+    return {
+        "cell": cell.id,
+        "model": cell.model,
+        "sampler": cell.sampler,
+        "options": cell.options,
+        "grid": cell.grid_label,
+        "budget_kind": cell.budget_kind,
+        "budget": cell.budget,
+        "steps": cell.steps,
+        "nfe": cell.nfe,
+        "n": cell.n,
+        "state": "same" if alias else state.word,
+        "same_as": cell.same_as,
+        "shards": state.total,
+        "shards_done": state.done,
+        "samples_missing": missing,
+        "evaluations_missing": missing * (cell.nfe or 0),
+        "bytes": 0 if alias or cell.skip is not None else bytes_of(cell, images),
+        "seconds": rates.seconds([(cell, missing)]),
+        "reason": state.why or None,
+    }
+
+
+def states_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Cells, one line each, with the reason of what is missing."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "sampler", "budget", "NFE", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("samples", "evaluations", "time"):
+        table.add_column(f"{name} to do" if name != "time" else name, justify="right")
+    table.add_column("why")
+    for row in rows:
+        seconds = row["seconds"]
+        table.add_row(
+            row["model"],
+            row["sampler"] + "".join(f" {key}={value}" for key, value in row["options"].items()),
+            f"{row['budget_kind']} {row['budget']}",
+            "–" if row["nfe"] is None else str(row["nfe"]),
+            _state(row),
+            f"{row['samples_missing']:,}" if row["samples_missing"] else "–",
+            f"{row['evaluations_missing']:,}" if row["evaluations_missing"] else "–",
+            "–" if not row["samples_missing"] else "?" if seconds is None else duration(seconds),
+            f"samples of {row['same_as']}" if row["same_as"] else row["reason"] or "",
+        )
+    return table
+
+
+def _state(row: dict[str, Any]) -> str:
+    part = 0 < row["shards_done"] < row["shards"]
+    return f"{row['shards_done']}/{row['shards']} shards" if part and row["state"] != "same" else row["state"]
+
+
+def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], rates: Rates) -> list[str]:
+    """Totals: cells, samples, evaluations, disk, seconds and where they come from."""
+    counts = Counter(row["state"] for row in rows)
+    samples = sum(row["samples_missing"] for row in rows)
+    evaluations = sum(row["evaluations_missing"] for row in rows)
+    said = ", ".join(f"{count} {word}" for word, count in counts.items())
+    lines = [f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations:,} evaluations"]
+    lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
+    if samples:
+        lines.append(_time(states, rates))
+    return lines
+
+
+def _time(states: Sequence[CellState], rates: Rates) -> str:
+    work = [(state.cell, state.samples_missing) for state in states if state.cell.same_as is None]
+    seconds = rates.seconds((cell, count) for cell, count in work if count)
+    if seconds is not None:
+        return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), timing pass and scoring apart"
+    unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
+    where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
+    return f"time: unknown; {where} how fast {', '.join(unknown)} is at this batch size; --probe measures it"
+
+
+def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> list[str]:
+    """What is done of a run, and what to do about the rest."""
+    counts = Counter(row["state"] for row in rows if row["same_as"] is None)
+    todo = sum(count for word, count in counts.items() if word not in ("done", "skipped"))
+    if not todo:
+        return [f"{run}: all {counts['done']} cells are sampled"]
+    return [f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]

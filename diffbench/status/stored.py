@@ -1,0 +1,134 @@
+"""A plan's cells against a run folder: which shards are there, and why the others have to be made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffbench import shipped
+from diffbench.errors import StoreError
+from diffbench.store.probe import stored_digest
+from diffbench.store.sealed import read_sealed
+from diffbench.store.shards import Flaw, ShardRange, Store, Wanted, shard_ranges
+from diffbench.suite.plan import Cell
+
+PROBE = "probe.json"
+FAILED = "failed.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of ``count`` equal parts of a run's shards: those whose place in the plan is ``index`` modulo ``count``."""
+
+    index: int
+    count: int
+
+    def takes(self, place: int) -> bool:
+        """Whether the shard at this place of the plan belongs to the part."""
+        return place % self.count == self.index % self.count
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What is stored of a cell: ``done`` shards of ``total``; ``flaws`` says why each of the others is not."""
+
+    cell: Cell
+    total: int
+    flaws: dict[ShardRange, Flaw] = field(default_factory=dict)
+    failed: str | None = None
+
+    @property
+    def done(self) -> int:
+        """Number of shards that are there and can be used."""
+        return self.total - len(self.flaws)
+
+    @property
+    def samples_missing(self) -> int:
+        """Number of samples that have to be made."""
+        return sum(shard.size for shard in self.flaws)
+
+    @property
+    def word(self) -> str:
+        """``skipped``, ``done``, ``failed``, ``partly`` or the flaw that most shards have."""
+        if self.cell.skip is not None:
+            return "skipped"
+        if not self.flaws:
+            return "done"
+        if self.failed is not None:
+            return "failed"
+        return "partly" if self.done else Counter(flaw.kind for flaw in self.flaws.values()).most_common(1)[0][0]
+
+    @property
+    def why(self) -> str:
+        """Why the cell is not done, in words; empty if it is."""
+        if self.cell.skip is not None:
+            return self.cell.skip
+        reasons = Counter(flaw.reason for flaw in self.flaws.values())
+        told = [f"{count} of {self.total} shards: {reason}" for reason, count in reasons.most_common(3)]
+        failure = [f"the last attempt failed: {self.failed}"] if self.failed is not None and self.flaws else []
+        return "; ".join(failure + told)
+
+
+def distinct(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells that can be run, the first of those that share samples."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.skip is None:
+            first.setdefault(cell.id, cell)
+    return list(first.values())
+
+
+def numbered(cells: Iterable[Cell]) -> Iterator[tuple[Cell, list[tuple[int, ShardRange]]]]:
+    """All shards of distinct cells with their places in the plan, which parts of a run are told by."""
+    place = 0
+    for cell in cells:
+        shards = shard_ranges(cell.n, cell.shard)
+        yield cell, list(enumerate(shards, start=place))
+        place += len(shards)
+
+
+def model_probe(run: Path, cell: Cell) -> Path:
+    """Where the answers of a cell's model are stored."""
+    return run / "probes" / f"{cell.model_key}.json"
+
+
+def cell_probe(run: Path, cell: Cell) -> Path:
+    """Where the answers of a cell's sampler are stored."""
+    return Store(run).folder(cell.id) / PROBE
+
+
+def stored_probe(run: Path, cell: Cell) -> str | None:
+    """The digest that the cell's shards have to carry; None where answers are missing or damaged: any will do."""
+    try:
+        return stored_digest(model_probe(run, cell)) + stored_digest(cell_probe(run, cell))
+    except StoreError:
+        return None
+
+
+def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
+    """What a shard of the cell must be; the extractor is known by the sha256 that its config states."""
+    name = cell.card.extractor
+    return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images)
+
+
+def state_of(run: Path, cell: Cell, images: int, verify: bool = False) -> CellState:
+    """What is stored of one cell; ``verify`` hashes all its files. The probe is not asked again: that needs torch."""
+    if cell.skip is not None:
+        return CellState(cell, 0)
+    store, need = Store(run), wanted(cell, images, stored_probe(run, cell))
+    shards = shard_ranges(cell.n, cell.shard)
+    flaws = {shard: flaw for shard in shards if (flaw := store.flaw(cell.id, shard, need, verify)) is not None}
+    return CellState(cell, len(shards), flaws, failure(run, cell.id))
+
+
+def failure(run: Path, cell: str) -> str | None:
+    """Why a cell could not be sampled when it was last tried; None if it could, or was not."""
+    try:
+        return str(read_sealed(Store(run).folder(cell) / FAILED)["reason"])
+    except (StoreError, KeyError):
+        return None

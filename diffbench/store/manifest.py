@@ -1,0 +1,96 @@
+"""``manifest.json``: the sha256 of every file that is made from the shards; and the check of a whole run folder.
+
+No number is read from it: files that numbers are read from carry their own hash, or stand in a shard's manifest. It
+lists the others, so that damage to any file of a run can be found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffbench.errors import StoreError
+from diffbench.store.atomic import TEMPORARY, read_bytes
+from diffbench.store.probe import read_answers
+from diffbench.store.sealed import read_sealed, write_sealed
+from diffbench.store.shards import Store
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+_APART = ("cells", "probes", "sessions")
+
+
+def write_manifest(run: Path) -> None:
+    """List all files outside ``cells``, ``probes`` and ``sessions``, whose files carry their own hashes.
+
+    Written again until the disk agrees, so that of several processes that write at once the last one's list holds.
+    Raises StoreError.
+    """
+    while True:
+        files = _derived(run)
+        write_sealed(run / MANIFEST, {"format": FORMAT, "files": files})
+        if _derived(run) == files:
+            return
+
+
+def _derived(run: Path) -> dict[str, dict[str, object]]:
+    files: dict[str, dict[str, object]] = {}
+    for path in sorted(run.rglob("*")):
+        name = path.relative_to(run)
+        if name.parts[0] in (*_APART, MANIFEST) or path.name.endswith(TEMPORARY) or not path.is_file():
+            continue
+        data = read_bytes(path)
+        files[name.as_posix()] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return files
+
+
+def damage(run: Path) -> Iterator[str]:
+    """One line for each file of a run folder that is not what its manifest or its own seal says."""
+    yield from _damaged_derived(run)
+    store = Store(run)
+    for path in sorted([*run.glob("sessions/*.json"), *run.glob("cells/*/*.json"), *run.glob("probes/*.json")]):
+        try:
+            if path.parent.name == "probes" or path.name == "probe.json":
+                read_answers(path)
+            elif not path.name.startswith("shard-"):
+                read_sealed(path)
+        except StoreError as error:
+            yield str(error)
+    for folder in sorted(run.glob("cells/*")):
+        yield from _damaged_scores(folder)
+        for shard in store.ranges(folder.name):
+            try:
+                manifest = store.manifest(folder.name, shard)
+                for artefact in manifest["artefacts"]:
+                    if not store.freed(folder.name, shard, artefact):
+                        store.data(folder.name, shard, manifest, artefact)
+            except StoreError as error:
+                yield str(error)
+
+
+def _damaged_derived(run: Path) -> Iterator[str]:
+    try:
+        stated = read_sealed(run / MANIFEST)["files"]
+    except StoreError as error:
+        yield str(error)
+        return
+    present = _derived(run)
+    for name in sorted(stated.keys() - present.keys()):
+        yield f"{run / name}: missing"
+    for name in sorted(stated.keys() & present.keys()):
+        if stated[name] != present[name]:
+            yield f"{run / name}: does not match the sha256 in {MANIFEST}"
+
+
+def _damaged_scores(folder: Path) -> Iterator[str]:
+    path = folder / "scores.json"
+    if not path.exists():
+        return
+    try:
+        stated = read_sealed(path).get("influence")
+        if hashlib.sha256(read_bytes(folder / "scores.safetensors")).hexdigest() != stated:
+            yield f"{folder / 'scores.safetensors'}: does not match the sha256 in scores.json"
+    except StoreError:  # told already
+        return
