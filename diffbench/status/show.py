@@ -67,32 +67,44 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
 
 
 def states_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Cells, one line each, with the reason of what is missing."""
+    """One line a cell; reasons stand below the table (:func:`reasons`)."""
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "sampler", "budget", "NFE", "state"):
+    for name in ("model", "sampler", "budget"):
         table.add_column(name, no_wrap=True)
-    for name in ("samples", "evaluations", "time"):
-        table.add_column(f"{name} to do" if name != "time" else name, justify="right")
-    table.add_column("why")
+    for name in ("NFE", "samples to do", "evaluations", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    model = None
     for row in rows:
-        seconds = row["seconds"]
+        if model not in (None, row["model"]):
+            table.add_row()
+        todo, seconds = row["samples_missing"], row["seconds"]
         table.add_row(
-            row["model"],
-            row["sampler"] + "".join(f" {key}={value}" for key, value in row["options"].items()),
+            row["model"] if row["model"] != model else "",
+            " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
             f"{row['budget_kind']} {row['budget']}",
             "–" if row["nfe"] is None else str(row["nfe"]),
+            f"{todo:,}" if todo else "–",
+            f"{row['evaluations_missing']:,}" if todo else "–",
+            "–" if not todo else "?" if seconds is None else duration(seconds),
             _state(row),
-            f"{row['samples_missing']:,}" if row["samples_missing"] else "–",
-            f"{row['evaluations_missing']:,}" if row["evaluations_missing"] else "–",
-            "–" if not row["samples_missing"] else "?" if seconds is None else duration(seconds),
-            f"samples of {row['same_as']}" if row["same_as"] else row["reason"] or "",
         )
+        model = row["model"]
     return table
 
 
 def _state(row: dict[str, Any]) -> str:
-    part = 0 < row["shards_done"] < row["shards"]
-    return f"{row['shards_done']}/{row['shards']} shards" if part and row["state"] != "same" else row["state"]
+    if row["same_as"]:
+        model, _, rest = row["same_as"].partition("/")
+        return f"same as {rest}" if model == row["model"] else f"same as {row['same_as']}"
+    return f"{row['shards_done']} of {row['shards']} shards" if row["state"] == "partly" else row["state"]
+
+
+def reasons(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why cells are not done, equal reasons told together; that nothing was sampled yet needs no reason."""
+    counts = Counter((row["state"], row["reason"]) for row in rows if row["reason"] and not row["same_as"])
+    told = [(state, reason, count) for (state, reason), count in counts.items() if state != "missing"]
+    return [f"{count} cell{'s' * (count != 1)} {state}: {reason}" for state, reason, count in told]
 
 
 def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], rates: Rates) -> list[str]:
@@ -101,7 +113,8 @@ def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], ra
     samples = sum(row["samples_missing"] for row in rows)
     evaluations = sum(row["evaluations_missing"] for row in rows)
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
-    lines = [f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations:,} evaluations"]
+    lines = reasons(rows)
+    lines.append(f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations:,} evaluations")
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
         lines.append(_time(states, rates))
@@ -123,5 +136,5 @@ def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> l
     counts = Counter(row["state"] for row in rows if row["same_as"] is None)
     todo = sum(count for word, count in counts.items() if word not in ("done", "skipped"))
     if not todo:
-        return [f"{run}: all {counts['done']} cells are sampled"]
-    return [f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]
+        return [*reasons(rows), f"{run}: all {counts['done']} cells are sampled"]
+    return [*reasons(rows), f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]
