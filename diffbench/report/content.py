@@ -127,7 +127,22 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         "they are equal; a paired comparison of the stored samples sees smaller differences."
     )
     said.append(_timing(run))
+    said += _estimates(run)
+    if drifted := run.provenance.get("drift"):
+        said.append(f"Not all samples were made under the same conditions: {'; '.join(map(str, drifted))}.")
     return said
+
+
+def _estimates(run: RunFolder) -> list[str]:
+    """How far sampling took longer or shorter than was expected when it began, over all sessions that tell both."""
+    sessions = run.provenance.get("sessions")
+    told = [s.get("estimate") for s in sessions if isinstance(s, Mapping)] if isinstance(sessions, list) else []
+    pairs = [(t["seconds"], t["actual"]) for t in told if isinstance(t, Mapping) and t.get("actual") is not None]
+    expected, actual = sum(e for e, _ in pairs), sum(a for _, a in pairs)
+    if not expected:
+        return []
+    error = f"{abs(actual / expected - 1):.0%} {'more' if actual >= expected else 'less'}"
+    return [f"Sampling was expected to take {number(expected)} s when it began; it took {number(actual)} s, {error}."]
 
 
 def _meaning(run: RunFolder, metric: str) -> str:
@@ -175,7 +190,10 @@ def _seconds(value: Any) -> str:
 
 
 def _provenance(run: RunFolder) -> Table:
-    rows = list(_flat(run.provenance))
+    told_elsewhere = ("sessions", "drift", "sha256")
+    rows = _flat({key: value for key, value in run.provenance.items() if key not in told_elsewhere})
+    if isinstance(sessions := run.provenance.get("sessions"), list):
+        rows.append(("sessions", f"{len(sessions)}, in provenance.json"))
     for name, entry in run.references.items():
         if isinstance(entry, Mapping):
             rows += [(f"reference {name}: {key}", str(value)) for key, value in entry.items() if key != "floors"]

@@ -27,7 +27,6 @@ from diffbench.status.stored import Part, distinct, state_of
 from diffbench.store.atomic import write_atomically
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
-from diffbench.store.sessions import drift, read_sessions
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.select import select
@@ -137,6 +136,8 @@ class _Run:
         self.sampling = Sampling(*arguments)
         if force:
             self.sampling.discard(self.distinct, self.part)
+        for line in self.session.drift():
+            self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
 
     def go(self) -> tuple[int, bool]:
@@ -157,8 +158,6 @@ class _Run:
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
             self.session.write(finished=True)
-            for line in drift(read_sessions(self.folder)):
-                self.progress.note(f"samples of one table were made under different conditions: {line}")
         write_manifest(self.folder)
         return sampled, changed
 

@@ -62,8 +62,8 @@ class Session:
         self._estimate: dict[str, Any] | None = None
         self._written = time.monotonic()
         self._device, self._part, self.code = device, part, code
-        self.shards = 0
         self._here: dict[str, Any] | None = None
+        self.shards = 0
 
     @property
     def recorded(self) -> bool:
@@ -98,15 +98,24 @@ class Session:
     def write(self, finished: bool = False) -> None:
         """Write this session's file; ``finished`` makes ``provenance.json`` too. Raises StoreError."""
         seconds = {**self._seconds, "total": round(sum(self._seconds.values()), 3)}
-        self._here = self._here or self._environment()
         content = {"format": sessions.FORMAT, "started": self.started, "finished": sessions.now() if finished else None}
-        content |= {"part": self._part, "seconds": seconds, "estimate": self._estimate, **self._here}
+        content |= {"part": self._part, "seconds": seconds, "estimate": self._estimate, **self._environment()}
         write_sealed(self._path, {**content, "cells": self._cells})
         self._written = time.monotonic()
         if finished:
             sessions.write_provenance(self._run)
 
+    def drift(self) -> list[str]:
+        """What is other now than when the run's stored samples were made, in words."""
+        here = {**self._environment(), "cells": {"now": {}}}
+        return sessions.drift([*sessions.read_sessions(self._run), here])
+
     def _environment(self) -> dict[str, Any]:
+        if self._here is None:
+            self._here = self._found()
+        return self._here
+
+    def _found(self) -> dict[str, Any]:
         device = {"type": str(self._device), "name": device_name(self._device), "threads": torch.get_num_threads()}
         return {
             "diffbench": diffbench.__version__,

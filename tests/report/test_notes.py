@@ -1,0 +1,40 @@
+"""What the report says of the estimate, of drift, and of the sessions."""
+
+import json
+
+from diffbench.report.content import content
+from diffbench.report.folder import open_run
+from diffbench.store.sealed import read_sealed, write_sealed
+
+
+def page(run, **changes):
+    provenance = {**read_sealed(run / "provenance.json"), **changes}
+    write_sealed(run / "provenance.json", provenance)
+    return content(open_run(run), [])
+
+
+def session(seconds, actual):
+    return {"estimate": {"seconds": seconds, "basis": "earlier runs", "actual": actual}}
+
+
+def test_the_error_of_the_estimate_is_stated_over_all_sessions(new_run, tmp_path):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",), images=False)
+    interrupted = {"estimate": {"seconds": 50.0, "basis": "earlier runs", "actual": None}}
+    said = page(run, sessions=[session(100.0, 90.0), interrupted, session(20.0, 36.0), {"estimate": None}])
+    (line,) = (note for note in said.notes if "expected" in note and "take" in note)
+    assert "expected to take 120 s" in line and "took 126 s, 5% more" in line
+    rows = {row[0].text: row[1].text for row in said.provenance.rows}
+    assert rows["sessions"] == "4, in provenance.json" and "sha256" not in rows
+
+
+def test_without_an_estimate_nothing_is_said(new_run, tmp_path):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",), images=False)
+    for sessions in ([], [{"estimate": None}], ["?"], None):
+        assert not any("expected to take" in note for note in page(run, sessions=sessions).notes)
+
+
+def test_drift_is_told(new_run, tmp_path):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",), images=False)
+    said = page(run, drift=["torch: 2.9.0, then 2.10.0"])
+    assert any("not all samples" in note.casefold() and "torch: 2.9.0, then 2.10.0" in note for note in said.notes)
+    assert "drift" not in json.dumps([row[0].text for row in said.provenance.rows])
