@@ -136,6 +136,7 @@ class _Run:
         self.sampling = Sampling(*arguments)
         if force:
             self.sampling.discard(self.distinct, self.part)
+        self.sampling.describe(self.distinct)
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())

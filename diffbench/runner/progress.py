@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from types import TracebackType
 
@@ -10,6 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
+
+
+class _Console(Console):
+    """Stderr that nobody reads any more is no reason to stop."""
+
+    def on_broken_pipe(self) -> None:
+        """Print to nowhere from now on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class Progress:
@@ -20,7 +29,7 @@ class Progress:
 
     def __init__(self, quiet: bool = False, every: float = 20.0) -> None:
         self._quiet, self._every = quiet, every
-        self._console = Console(stderr=True)
+        self._console = _Console(stderr=True)
         self._live: RichProgress | None = None
         self._task: TaskID | None = None
         self._phase, self._detail, self._total, self._done = "", "", 0.0, 0.0
@@ -88,4 +97,4 @@ class Progress:
         spent = self._last - self._begin
         left = f", {spent * (self._total / self._done - 1):.0f} s left" if self._done else ""
         share = 100 * self._done / self._total if self._total else 100
-        print(f"{self._phase} {share:3.0f}% ({spent:.0f} s{left}) {detail}".rstrip(), file=sys.stderr, flush=True)
+        self.note(f"{self._phase} {share:3.0f}% ({spent:.0f} s{left}) {detail}".rstrip())

@@ -40,7 +40,7 @@ def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -
             if model_path not in models:
                 models[model_path] = ask_model(loaded.model(cell), loaded.extractor(cell), cell.dtype)
             samplers[cell_path] = ask_sampler(loaded.model(cell), cell)
-        except (StoreError, WeightsError, CardError):
+        except (StoreError, WeightsError, CardError, OSError):
             raise
         except torch.cuda.OutOfMemoryError:
             probed.failed[cell.id] = "out of device memory at 8 samples: the device is too small, or in use"

@@ -73,6 +73,11 @@ class Sampling:
                 work.append((cell, todo))
         return sorted(work, key=lambda item: (str(item[0].card.directory), item[0].dtype))
 
+    def describe(self, cells: Sequence[Cell]) -> None:
+        """Write what each cell's id stands for, where it is not written yet. Raises StoreError."""
+        for cell in cells:
+            write_sealed(self.store.folder(cell.id) / "cell.json", cell.to_dict())
+
     def discard(self, cells: Sequence[Cell], part: Part | None) -> None:
         """Delete the stored shards of these cells. Raises StoreError."""
         for cell, shards in numbered(cells):
@@ -95,7 +100,7 @@ class Sampling:
             except torch.cuda.OutOfMemoryError:
                 advice = f"out of device memory at batch size {cell.batch_size}; set run.batch_size lower"
                 self._fail(cell, advice)
-            except (StoreError, WeightsError, CardError):
+            except (StoreError, WeightsError, CardError, OSError):
                 raise
             except Exception as error:  # a model's or sampler's own; the other cells go on
                 self._fail(cell, f"{type(error).__name__}: {error}")
@@ -108,7 +113,6 @@ class Sampling:
         begin = time.perf_counter()
         extractor = self.loaded.extractor(cell)
         samples = run_shard(self.loaded.model(cell), cell, shard, extractor, self.images, self.progress.advance)
-        write_sealed(self.store.folder(cell.id) / "cell.json", cell.to_dict())
         info = {
             "nfe": samples.nfe,
             "network_evals": samples.network_evals,

@@ -1,0 +1,105 @@
+"""Killed at any instant, a run is finished by the same command to the same bytes, and makes one shard twice at most."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from faults.sandbox import COUNTS, SHARDS, Calls, kill, without_report
+
+
+def finish(box, whole, kills=1):
+    outcome = box.sample()
+    assert outcome.code == 0, outcome
+    assert box.artefacts() == whole.artefacts()
+    assert SHARDS <= box.shards_begun() <= SHARDS + kills
+
+
+def kill_after(box, seconds):
+    child = box.start("run", box.suite, "--out", box.run, "--quiet", before=without_report)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return box.wait(child)
+
+
+def at_random_instants(tiny, whole, tmp_path, boxes, kills, seed):
+    from faults.sandbox import Box
+
+    instants = random.Random(seed)
+    for number in range(boxes):
+        box = Box(tmp_path / str(number), tiny)
+        for _ in range(kills):
+            outcome = kill_after(box, instants.uniform(0, whole.seconds))
+            COUNTS["kills at random instants survived"] += outcome.code == -signal.SIGKILL
+        finish(box, whole, kills)
+
+
+def test_random_kills(tiny, whole, tmp_path):
+    at_random_instants(tiny, whole, tmp_path, boxes=5, kills=1, seed=1)
+
+
+def test_kills_of_resumed_runs(tiny, whole, tmp_path):
+    at_random_instants(tiny, whole, tmp_path, boxes=1, kills=5, seed=2)
+
+
+@pytest.mark.faults
+def test_two_hundred_random_kills(tiny, whole, tmp_path):
+    at_random_instants(tiny, whole, tmp_path, boxes=200, kills=1, seed=3)
+
+
+@pytest.mark.faults
+def test_two_hundred_kills_of_resumed_runs(tiny, whole, tmp_path):
+    at_random_instants(tiny, whole, tmp_path, boxes=40, kills=5, seed=4)
+
+
+NAMES = ("open", "write", "fsync", "fchmod", "replace", "link", "unlink", "mkdir")
+
+
+def at_calls(tiny, whole, tmp_path, step):
+    """Kill at each call that changes the disk: before it, and for a write when half is written."""
+    from faults.sandbox import Box
+
+    for at in range(1, 10_000, step):
+        box = Box(tmp_path / str(at), tiny)
+        calls = Calls([box.run], at, kill, NAMES)
+        outcome = box.sample(before=calls.install)
+        if outcome.code == 0:
+            assert at > 100 or step > 1
+            return
+        assert outcome.code == -signal.SIGKILL
+        COUNTS["kills at calls that write survived"] += 1
+        finish(box, whole)
+
+
+def test_kills_at_some_calls(tiny, whole, tmp_path):
+    at_calls(tiny, whole, tmp_path, step=29)
+
+
+@pytest.mark.faults
+def test_kills_at_every_call(tiny, whole, tmp_path):
+    at_calls(tiny, whole, tmp_path, step=1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_interrupted_twice(box, whole, seed):
+    instants = random.Random(seed)
+    child = box.start("run", box.suite, "--out", box.run, "--quiet", before=without_report)
+    time.sleep(instants.uniform(0.3, 0.9) * whole.seconds)
+    os.kill(child, signal.SIGINT)
+    time.sleep(instants.uniform(0, 0.05))
+    os.kill(child, signal.SIGINT)
+    outcome = box.wait(child)
+    assert outcome.code in (130, 0), outcome
+    assert "Traceback" not in outcome.err and (outcome.code == 0 or "interrupted" in outcome.err), outcome
+    COUNTS["interruptions survived"] += 2
+    finish(box, whole)
+
+
+def test_terminated_by_a_scheduler(box, whole):
+    child = box.start("run", box.suite, "--out", box.run, "--quiet", before=without_report)
+    time.sleep(0.6 * whole.seconds)
+    os.kill(child, signal.SIGTERM)
+    outcome = box.wait(child)
+    assert outcome.code in (130, 0) and "Traceback" not in outcome.err, outcome
+    finish(box, whole)
