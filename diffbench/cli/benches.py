@@ -7,7 +7,7 @@ import json
 import click
 
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.printing import say
+from diffbench.cli.printing import say, show
 
 
 @click.group()
@@ -28,3 +28,33 @@ def bench_runner(model: str, batch_size: int, nfe: int, rounds: int, device: str
 
     measured = measure(model, batch_size, nfe, rounds, device)
     say(json.dumps(measured.to_dict()) if as_json else measured.line())
+
+
+@bench.command("store")
+@click.option("--suite", default="quickstart", show_default=True)
+@click.option("--only", metavar="RULE", default="sampler=ddim", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@_json
+def bench_store(suite: str, only: str, device: str, as_json: bool) -> None:
+    """Time to store and check a shard over the time to sample it, at a suite's own shard size."""
+    from diffbench.runner.bench_store import bench_store as measure
+
+    rows = [cost.to_dict() for cost in measure(suite, only, device)]
+    if not as_json:
+        rows = [{**row, **{key: f"{row[key]:.4f}" for key in row if key.endswith("seconds")}} for row in rows]
+        rows = [{**row, "share": f"{row['share']:.2%}"} for row in rows]
+    show(rows, as_json, ("cell", "samples", "sampling_seconds", "write_seconds", "check_seconds", "share"))
+
+
+@bench.command("resume")
+@click.option("--shards", type=click.IntRange(min=1), default=100_000, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@_json
+def bench_resume(shards: int, device: str, as_json: bool) -> None:
+    """Time and memory of resuming a run of many shards, one of which is missing; they are made by script first."""
+    from diffbench.runner.bench_store import bench_resume as measure
+
+    row = measure(shards, device).to_dict()
+    if not as_json:
+        row |= {"seconds": f"{row['seconds']:.2f}", "peak_memory_mb": f"{row['peak_memory_mb']:.0f}"}
+    show([row], as_json, ("shards", "cells", "seconds", "peak_memory_mb"))

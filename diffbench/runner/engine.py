@@ -204,7 +204,9 @@ class _Run:
 
     def scorer(self, timing: Timing | None) -> Scorer:
         """Makes rows of what is stored."""
-        return Scorer(self.suite, self.sampling.store, self.loaded, timing, self.failed, self.probed.digests)
+        return Scorer(
+            self.suite, self.sampling.store, self.loaded, timing, self.failed, self.probed.digests, self.sampling.known
+        )
 
     def write_results(self, cells: Sequence[Cell], scorer: Scorer) -> bool:
         """Score every cell and write the results table; returns whether it differs from the one before."""

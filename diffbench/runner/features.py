@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffbench.errors import StoreError
-from diffbench.store.shards import Arrays, Flaw, Store, Wanted, shard_ranges
+from diffbench.store.shards import Arrays, Flaw, Manifest, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.plan import Cell
 
 
@@ -26,19 +26,37 @@ class StoredCell:
     device: str
 
 
+class Tally:
+    """Adds up the manifests of a cell's shards, which come in index order."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._digest = hashlib.sha256()
+        self._nfe = self._evals = 0.0
+        self._devices: set[str] = set()
+
+    def add(self, shard: ShardRange, manifest: Manifest) -> None:
+        """The next shard."""
+        self._digest.update(bytes.fromhex(manifest["artefacts"][self._cell.card.extractor]["sha256"]))
+        self._nfe += shard.size * manifest["nfe"]
+        self._evals += shard.size * manifest["network_evals"]
+        self._devices.add(str(manifest["device"]))
+
+    def total(self) -> StoredCell:
+        """What all of them say."""
+        n = self._cell.n
+        return StoredCell(self._digest.hexdigest(), self._nfe / n, self._evals / n, "+".join(sorted(self._devices)))
+
+
 def stored_cell(store: Store, cell: Cell, wanted: Wanted) -> StoredCell | Flaw:
     """Read a cell's manifests; the first flaw if a shard can't be used (its features may have been freed)."""
-    digest, nfe, evals, devices = hashlib.sha256(), 0.0, 0.0, set()
+    tally = Tally(cell)
     for shard in shard_ranges(cell.n, cell.shard):
-        flaw = store.flaw(cell.id, shard, wanted, verify=False)
-        if flaw is not None and flaw.kind != "freed":
-            return Flaw(flaw.kind, f"shard {shard.name}: {flaw.reason}")
-        manifest = store.manifest(cell.id, shard)
-        digest.update(bytes.fromhex(manifest["artefacts"][cell.card.extractor]["sha256"]))
-        nfe += shard.size * manifest["nfe"]
-        evals += shard.size * manifest["network_evals"]
-        devices.add(str(manifest["device"]))
-    return StoredCell(digest.hexdigest(), nfe / cell.n, evals / cell.n, "+".join(sorted(devices)))
+        found = store.examine(cell.id, shard, wanted, verify=False)
+        if isinstance(found, Flaw) and found.kind != "freed":
+            return Flaw(found.kind, f"shard {shard.name}: {found.reason}")
+        tally.add(shard, store.manifest(cell.id, shard) if isinstance(found, Flaw) else found)
+    return tally.total()
 
 
 def read_features(store: Store, cell: Cell) -> Arrays:

@@ -55,9 +55,9 @@ def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -
     for path in dict.fromkeys(path for _, path, _ in changed):
         answers = models.get(path) or samplers[path]
         replace_answers(path, answers)
-    settled = {path: settle(path, answers) for path, answers in {**models, **samplers}.items()}
+    digests = {path: settle(path, answers).digest for path, answers in {**models, **samplers}.items()}
     for cell, model_path, cell_path in asked:
-        probed.digests[cell.id] = settled[model_path].digest + settled[cell_path].digest
+        probed.digests[cell.id] = digests[model_path] + digests[cell_path]
     return probed
 
 

@@ -11,13 +11,14 @@ import torch
 
 from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError
 from diffbench.runner.execute import run_shard
+from diffbench.runner.features import StoredCell, Tally
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
 from diffbench.status.stored import FAILED, Part, numbered, wanted
 from diffbench.store.atomic import remove
 from diffbench.store.sealed import write_sealed
-from diffbench.store.shards import FREED, Flaw, ShardRange, Store
+from diffbench.store.shards import FREED, Flaw, ShardRange, Store, Wanted
 from diffbench.suite.plan import Cell
 
 Work = list[tuple[Cell, list[ShardRange]]]
@@ -28,7 +29,7 @@ class Sampling:
     """The shards of distinct cells in a run folder; ``failed`` maps a cell's id to the reason.
 
     ``probes`` are the digests that shards carry; cells without one could not be asked and are not sampled. ``images``
-    counts each cell's first samples whose images are kept.
+    counts each cell's first samples whose images are kept. ``known`` are cells found complete.
     """
 
     run: Path
@@ -38,40 +39,51 @@ class Sampling:
     session: Session
     progress: Progress
     failed: dict[str, str] = field(default_factory=dict)
+    known: dict[str, StoredCell] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.store = Store(self.run)
 
-    def flaw(self, cell: Cell, shard: ShardRange) -> Flaw | None:
-        """Why a shard has to be made."""
-        return self.store.flaw(cell.id, shard, wanted(cell, self.images, self.probes[cell.id]))
+    def wanted(self, cell: Cell) -> Wanted:
+        """What a shard of the cell must be to be kept."""
+        return wanted(cell, self.images, self.probes[cell.id])
 
     def missing(
         self, cells: Sequence[Cell], part: Part | None, needs_features: Callable[[Cell], bool] = lambda cell: True
     ) -> Work:
         """The shards to make, of those that belong to ``part``; every stored file is read and hashed.
 
-        A damaged shard is named. Features that were freed count as there, as long as no score needs them.
+        A damaged shard is named. Features that were freed count as there, as long as no score needs them. Cells that
+        lack nothing are noted in ``known``.
         """
         work: Work = []
         for cell, shards in numbered(cells):
             if cell.id in self.failed:
                 continue
-            todo: list[ShardRange] = []
-            freed: list[ShardRange] = []
-            for place, shard in shards:
-                if part is not None and not part.takes(place):
-                    continue
-                flaw = self.flaw(cell, shard)
-                if flaw is not None:
-                    (freed if flaw.kind == "freed" else todo).append(shard)
-                    if flaw.kind == "corrupt":
-                        self.progress.note(f"{flaw.reason}; this shard is made again")
+            own = [shard for place, shard in shards if part is None or part.takes(place)]
+            todo, freed = self._examined(cell, own)
             if freed and (todo or needs_features(cell)):
                 todo = sorted({*todo, *freed})
             if todo:
                 work.append((cell, todo))
         return sorted(work, key=lambda item: (str(item[0].card.directory), item[0].dtype))
+
+    def _examined(self, cell: Cell, shards: Sequence[ShardRange]) -> tuple[list[ShardRange], list[ShardRange]]:
+        """Those that have to be made, and those whose features were freed."""
+        todo: list[ShardRange] = []
+        freed: list[ShardRange] = []
+        need, tally = self.wanted(cell), Tally(cell)
+        for shard in shards:
+            found = self.store.examine(cell.id, shard, need)
+            if not isinstance(found, Flaw):
+                tally.add(shard, found)
+                continue
+            (freed if found.kind == "freed" else todo).append(shard)
+            if found.kind == "corrupt":
+                self.progress.note(f"{found.reason}; this shard is made again")
+        if not todo and not freed and sum(shard.size for shard in shards) == cell.n:
+            self.known[cell.id] = tally.total()
+        return todo, freed
 
     def describe(self, cells: Sequence[Cell]) -> None:
         """Write what each cell's id stands for, where it is not written yet. Raises StoreError."""
@@ -107,7 +119,7 @@ class Sampling:
         return made
 
     def _make(self, cell: Cell, shard: ShardRange) -> int:
-        if self.flaw(cell, shard) is None:  # another process made it in the meantime
+        if self.store.flaw(cell.id, shard, self.wanted(cell)) is None:  # another process made it in the meantime
             self.progress.advance((cell.nfe or 0) * shard.size)
             return 0
         begin = time.perf_counter()

@@ -27,7 +27,10 @@ QUANTISER = "round"
 
 @dataclass(frozen=True)
 class Scorer:
-    """Makes the rows of a run's cells; ``probes`` are the digests that their shards have to carry."""
+    """Makes the rows of a run's cells; ``probes`` are the digests that their shards have to carry.
+
+    ``known`` are cells whose shards have been read already.
+    """
 
     suite: Suite
     store: Store
@@ -35,6 +38,7 @@ class Scorer:
     timing: Timing | None
     failed: Mapping[str, str]
     probes: Mapping[str, str]
+    known: Mapping[str, StoredCell] = field(default_factory=dict)
     code: str = field(default_factory=scoring_code)
 
     def rows(self, cell: Cell) -> Iterator[Row]:
@@ -53,8 +57,10 @@ class Scorer:
             return Flaw("missing", cell.skip), "skipped"
         if cell.id in self.failed:
             return Flaw("missing", self.failed[cell.id]), "failed"
-        images = self.suite.run.keep.samples
-        stored = stored_cell(self.store, cell, wanted(cell, images, self.probes.get(cell.id)))
+        stored: StoredCell | Flaw | None = self.known.get(cell.id)
+        if stored is None:
+            images = self.suite.run.keep.samples
+            stored = stored_cell(self.store, cell, wanted(cell, images, self.probes.get(cell.id)))
         return stored, "ok" if isinstance(stored, StoredCell) else "incomplete"
 
     def needs_features(self, cell: Cell) -> bool:

@@ -65,10 +65,17 @@ def create(path: Path, data: bytes) -> bool:
             _discard(temporary)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """A file's content. Raises StoreError, naming the file."""
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(descriptor, os.fstat(descriptor).st_size + 1)
+            while more := os.read(descriptor, 1 << 24):  # a read may be short, and a file may grow
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
 

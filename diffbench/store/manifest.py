@@ -37,12 +37,12 @@ def write_manifest(run: Path) -> None:
 
 def _derived(run: Path) -> dict[str, dict[str, object]]:
     files: dict[str, dict[str, object]] = {}
-    for path in sorted(run.rglob("*")):
-        name = path.relative_to(run)
-        if name.parts[0] in (*_APART, MANIFEST) or path.name.endswith(TEMPORARY) or not path.is_file():
-            continue
-        data = read_bytes(path)
-        files[name.as_posix()] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    tops = [path for path in run.iterdir() if path.name not in (*_APART, MANIFEST)] if run.is_dir() else []
+    for path in sorted(file for top in tops for file in (top.rglob("*") if top.is_dir() else [top])):
+        if path.is_file() and not path.name.endswith(TEMPORARY):
+            data = read_bytes(path)
+            entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            files[path.relative_to(run).as_posix()] = entry
     return files
 
 

@@ -26,13 +26,13 @@ def seal(content: Mapping[str, Any]) -> bytes:
     return body + b',\n "sha256": "%s"\n}\n' % hashlib.sha256(body).hexdigest().encode()
 
 
-def unseal(data: bytes, path: Path) -> dict[str, Any]:
+def unseal(data: bytes, path: Path | str) -> dict[str, Any]:
     """The content of sealed text. Raises StoreError, naming ``path``, if any byte of it was changed."""
-    content: dict[str, Any] = json.loads(checked(data, path) + b"}")
+    content: dict[str, Any] = json.loads((checked(data, path) + b"}").decode())
     return content
 
 
-def checked(data: bytes, path: Path) -> bytes:
+def checked(data: bytes, path: Path | str) -> bytes:
     """The text before the seal, which is unbroken. Raises StoreError, naming ``path``, if it is not."""
     found = _SEAL.search(data[-100:])
     if found is None:
@@ -54,6 +54,6 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, data)
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
+def read_sealed(path: Path | str) -> dict[str, Any]:
     """Read sealed JSON. Raises StoreError, naming the file, if it is missing, cut short or changed."""
     return unseal(read_bytes(path), path)

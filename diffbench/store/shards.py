@@ -8,6 +8,7 @@ without a valid one does not exist, and what a valid one says decides whether th
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,10 +91,15 @@ class Store:
 
     def __init__(self, run: Path) -> None:
         self.cells = run / "cells"
+        self._root = str(self.cells)
 
     def folder(self, cell: str) -> Path:
         """Folder of one cell, by its id."""
         return self.cells / cell
+
+    def _path(self, cell: str, name: str) -> str:
+        """A file of a cell; text, because a run may have a million of them."""
+        return f"{self._root}/{cell}/{name}"
 
     def write(self, cell: str, shard: ShardRange, artefacts: Mapping[str, Artefact], info: Mapping[str, Any]) -> None:
         """Store one shard; ``info`` (JSON-able) travels in its manifest. Raises StoreError."""
@@ -114,7 +120,7 @@ class Store:
 
     def manifest(self, cell: str, shard: ShardRange) -> Manifest:
         """A shard's manifest. Raises StoreError if it is absent, changed, of another format or of another shard."""
-        path = self.folder(cell) / f"{shard.name}.json"
+        path = self._path(cell, f"{shard.name}.json")
         manifest = unseal(read_bytes(path), path)
         if manifest.get("format") != FORMAT:
             raise StoreError(f"{path}: its format is {manifest.get('format')!r}, not {FORMAT}")
@@ -124,7 +130,7 @@ class Store:
 
     def data(self, cell: str, shard: ShardRange, manifest: Manifest, artefact: str) -> bytes:
         """The bytes of an artefact. Raises StoreError if they are absent or not those of the manifest."""
-        path = self.folder(cell) / _file(shard, artefact)
+        path = self._path(cell, _file(shard, artefact))
         data = read_bytes(path)
         if hashlib.sha256(data).hexdigest() != manifest["artefacts"][artefact]["sha256"]:
             raise StoreError(f"{path}: does not match the sha256 in its manifest")
@@ -142,14 +148,19 @@ class Store:
             raise StoreError(f"{path}: not a safetensors file ({error})") from None
 
     def flaw(self, cell: str, shard: ShardRange, wanted: Wanted, verify: bool = True) -> Flaw | None:
-        """Why a shard can't be used; None if it can.
+        """Why a shard can't be used; None if it can. See :meth:`examine`."""
+        found = self.examine(cell, shard, wanted, verify)
+        return found if isinstance(found, Flaw) else None
+
+    def examine(self, cell: str, shard: ShardRange, wanted: Wanted, verify: bool = True) -> Manifest | Flaw:
+        """The manifest of a shard that can be used, or why it can't.
 
         ``verify`` hashes every artefact; without it only the manifest is read, and the artefacts' sizes compared.
         """
         try:
             manifest = self.manifest(cell, shard)
         except StoreError as error:
-            absent = not (self.folder(cell) / f"{shard.name}.json").exists()
+            absent = not os.path.exists(self._path(cell, f"{shard.name}.json"))
             return Flaw("missing", "not sampled yet") if absent else Flaw("corrupt", str(error))
         entries = manifest["artefacts"]
         if wanted.probe is not None and manifest["probe"] != wanted.probe:
@@ -160,15 +171,15 @@ class Store:
         images = max(0, min(wanted.images, shard.last) - shard.first)
         if entries.get(IMAGES, {"count": 0})["count"] < images:
             return Flaw("stale", "fewer images were kept than are wanted now")
-        return self._damage(cell, shard, manifest, verify)
+        return self._damage(cell, shard, manifest, verify) or manifest
 
     def _damage(self, cell: str, shard: ShardRange, manifest: Manifest, verify: bool) -> Flaw | None:
         for name, entry in manifest["artefacts"].items():
-            path = self.folder(cell) / _file(shard, name)
+            path = self._path(cell, _file(shard, name))
             try:
                 if verify:
                     self.data(cell, shard, manifest, name)
-                elif path.stat().st_size != entry["bytes"]:
+                elif os.stat(path).st_size != entry["bytes"]:
                     return Flaw("corrupt", f"{path}: does not have the size that its manifest states")
             except (StoreError, OSError) as error:
                 if self.freed(cell, shard, name):
