@@ -63,9 +63,10 @@ class ScoreCache:
         """Store what was added. Raises StoreError."""
         if not self.changed:
             return
-        arrays: Arrays = {s: score.influence for s, score in self.scores.items() if score.influence is not None}
+        ordered = dict(sorted(self.scores.items()))  # the same bytes, in whatever order the scores were computed
+        arrays: Arrays = {s: score.influence for s, score in ordered.items() if score.influence is not None}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        entries = {s: {name: getattr(score, name) for name in _FIELDS} for s, score in self.scores.items()}
+        entries = {s: {name: getattr(score, name) for name in _FIELDS} for s, score in ordered.items()}
         content = {"format": FORMAT, "features": self.digest, "code": self.code, "scores": entries}
         content["influence"] = hashlib.sha256(data).hexdigest()
         write_together(self.folder, {INFLUENCE: data, SCORES: seal(content)})

@@ -34,9 +34,9 @@ REPORT_KINDS = ("page", "figure")
 
 
 @pytest.fixture(scope="module")
-def reported(tiny, tmp_path_factory):
+def reported(tiny, memory):
     """A run with its timing and its report."""
-    box = Box(tmp_path_factory.mktemp("reported"), tiny)
+    box = Box(memory / "reported", tiny)
     box.suite.write_text(box.suite.read_text().replace("seconds: 0", "seconds: 1"))
     outcome = box.call("run", box.suite, "--out", box.run, "--quiet")
     assert outcome.code == 0, outcome
@@ -112,8 +112,8 @@ def test_the_damaged_shard_is_named(whole, box, kind):
     assert outcome.code == 0 and path.name in outcome.err and "made again" in outcome.err, outcome
 
 
-def test_a_file_that_is_gone_is_named(reported, tmp_path):
-    run = shutil.copytree(reported.run, tmp_path / "run")
+def test_a_file_that_is_gone_is_named(reported, room):
+    run = shutil.copytree(reported.run, room / "run")
     (run / "results.csv").unlink()
     next(run.glob("cells/*/shard-*.mnist-features.safetensors")).unlink()
     told = "\n".join(damage(run))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,10 +23,10 @@ def check(outcome, name, at):
     assert len(lines) == 1 or "injected" not in outcome.err, where
 
 
-def every_call(tiny, whole, tmp_path, name, step):
+def every_call(tiny, whole, room, name, step):
     before = whole.artefacts()
     for at in range(1, 10_000, step):
-        box = Box(tmp_path / str(at), tiny)
+        box = Box(room / str(at), tiny)
         calls = Calls([box.run, tiny], at, fail_with(FAULTS[name]))
         outcome = box.sample(before=calls.install)
         if outcome.code == 0 and at > 300:
@@ -38,19 +39,20 @@ def every_call(tiny, whole, tmp_path, name, step):
         again = box.sample()
         assert again.code == 0 and box.artefacts() == before, (at, outcome, again)
         assert box.shards_begun() <= SHARDS + 1
+        shutil.rmtree(box.folder)
     else:
         pytest.fail("no run ended without a fault")
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_some_calls_fail(tiny, whole, tmp_path, name):
-    every_call(tiny, whole, tmp_path, name, step=97)
+def test_some_calls_fail(tiny, whole, room, name):
+    every_call(tiny, whole, room, name, step=97)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_call_fails(tiny, whole, tmp_path, name):
-    every_call(tiny, whole, tmp_path, name, step=1)
+def test_every_call_fails(tiny, whole, room, name):
+    every_call(tiny, whole, room, name, step=1)
 
 
 def test_a_folder_that_can_only_be_read(box, whole):

@@ -2,11 +2,12 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 
 import pytest
-from faults.sandbox import COUNTS, SHARDS, Calls, kill, without_report
+from faults.sandbox import COUNTS, SHARDS, Box, Calls, kill, without_report
 
 
 def finish(box, whole, kills=1):
@@ -14,6 +15,7 @@ def finish(box, whole, kills=1):
     assert outcome.code == 0, outcome
     assert box.artefacts() == whole.artefacts()
     assert SHARDS <= box.shards_begun() <= SHARDS + kills
+    shutil.rmtree(box.folder)
 
 
 def kill_after(box, seconds):
@@ -23,45 +25,45 @@ def kill_after(box, seconds):
     return box.wait(child)
 
 
-def at_random_instants(tiny, whole, tmp_path, boxes, kills, seed):
-    from faults.sandbox import Box
-
+def at_random_instants(tiny, whole, room, wanted, in_a_row, seed):
+    """Kill until it has hit ``wanted`` running processes, up to ``in_a_row`` times in one run and its resumptions."""
     instants = random.Random(seed)
-    for number in range(boxes):
-        box = Box(tmp_path / str(number), tiny)
-        for _ in range(kills):
-            outcome = kill_after(box, instants.uniform(0, whole.seconds))
-            COUNTS["kills at random instants survived"] += outcome.code == -signal.SIGKILL
-        finish(box, whole, kills)
+    killed = 0
+    while killed < wanted:
+        box = Box(room / str(killed), tiny)
+        hits = 0
+        for _ in range(in_a_row):
+            hits += kill_after(box, instants.uniform(0, whole.seconds)).code == -signal.SIGKILL
+        finish(box, whole, hits)
+        killed += hits
+    COUNTS["kills at random instants survived"] += killed
 
 
-def test_random_kills(tiny, whole, tmp_path):
-    at_random_instants(tiny, whole, tmp_path, boxes=5, kills=1, seed=1)
+def test_random_kills(tiny, whole, room):
+    at_random_instants(tiny, whole, room, wanted=5, in_a_row=1, seed=1)
 
 
-def test_kills_of_resumed_runs(tiny, whole, tmp_path):
-    at_random_instants(tiny, whole, tmp_path, boxes=1, kills=5, seed=2)
+def test_kills_of_resumed_runs(tiny, whole, room):
+    at_random_instants(tiny, whole, room, wanted=5, in_a_row=5, seed=2)
 
 
 @pytest.mark.faults
-def test_two_hundred_random_kills(tiny, whole, tmp_path):
-    at_random_instants(tiny, whole, tmp_path, boxes=200, kills=1, seed=3)
+def test_two_hundred_random_kills(tiny, whole, room):
+    at_random_instants(tiny, whole, room, wanted=200, in_a_row=1, seed=3)
 
 
 @pytest.mark.faults
-def test_two_hundred_kills_of_resumed_runs(tiny, whole, tmp_path):
-    at_random_instants(tiny, whole, tmp_path, boxes=40, kills=5, seed=4)
+def test_a_hundred_kills_of_resumed_runs(tiny, whole, room):
+    at_random_instants(tiny, whole, room, wanted=100, in_a_row=5, seed=4)
 
 
 NAMES = ("open", "write", "fsync", "fchmod", "replace", "link", "unlink", "mkdir")
 
 
-def at_calls(tiny, whole, tmp_path, step):
+def at_calls(tiny, whole, room, step):
     """Kill at each call that changes the disk: before it, and for a write when half is written."""
-    from faults.sandbox import Box
-
     for at in range(1, 10_000, step):
-        box = Box(tmp_path / str(at), tiny)
+        box = Box(room / str(at), tiny)
         calls = Calls([box.run], at, kill, NAMES)
         outcome = box.sample(before=calls.install)
         if outcome.code == 0:
@@ -72,13 +74,13 @@ def at_calls(tiny, whole, tmp_path, step):
         finish(box, whole)
 
 
-def test_kills_at_some_calls(tiny, whole, tmp_path):
-    at_calls(tiny, whole, tmp_path, step=29)
+def test_kills_at_some_calls(tiny, whole, room):
+    at_calls(tiny, whole, room, step=29)
 
 
 @pytest.mark.faults
-def test_kills_at_every_call(tiny, whole, tmp_path):
-    at_calls(tiny, whole, tmp_path, step=1)
+def test_kills_at_every_call(tiny, whole, room):
+    at_calls(tiny, whole, room, step=1)
 
 
 @pytest.mark.parametrize("seed", range(3))
