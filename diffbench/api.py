@@ -41,6 +41,7 @@ def run(
     device: str | None = None,
     only: str | None = None,
     samplers: Iterable[SamplerEntry] = (),
+    force: bool = False,
     quiet: bool = False,
 ) -> Results:
     """Run a suite; what its run folder holds already is not sampled again.
@@ -51,6 +52,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; default: the suite's.
         only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
         samplers: catalog entries of your own; the suite may name them.
+        force: make the samples again, whatever is stored and whatever code made it.
         quiet: no progress on stderr.
 
     Raises:
@@ -65,7 +67,7 @@ def run(
             spec = read_suite(find_suite(suite))
         else:
             raise UsageError(f"a suite is a path, a name or a mapping, not {type(suite).__name__}")
-        summary = execute(spec, Path(out) if out else None, device, only, quiet)
+        summary = execute(spec, Path(out) if out else None, device, only, quiet, force=force)
     return read(summary.folder)
 
 
