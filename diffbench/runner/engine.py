@@ -130,13 +130,15 @@ class _Run:
     def settle(self, force: bool) -> None:
         """Ask today's code, and begin: the suite is written once the folder is known to be of the same code."""
         self.probed = ask(self.folder, self.distinct, self.loaded, force)
-        self.failed |= self.probed.failed
         keep = self.suite.run.keep.samples
         arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
         self.sampling = Sampling(*arguments)
         if force:
             self.sampling.discard(self.distinct, self.part)
         self.sampling.describe(self.distinct)
+        for cell in self.distinct:
+            if cell.id in self.probed.failed:
+                self.sampling.fail(cell, self.probed.failed[cell.id])
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
@@ -195,10 +197,11 @@ class _Run:
             return None, False
         path = self.folder / "timing.json"
         timing = load_timing(path)
-        if timing is not None and timing.covers(cells, str(self.device), limit, batch_size):
+        conditions = self.session.conditions()
+        if timing is not None and timing.covers(cells, str(self.device), limit, batch_size, conditions):
             return timing, False
         self.progress.begin("timing", limit)
-        timing = timing_pass(cells, self.loaded.model, self.device, limit, batch_size, self.progress.reach)
+        timing = timing_pass(cells, self.loaded.model, self.device, limit, batch_size, conditions, self.progress.reach)
         write_sealed(path, timing.to_dict())
         return timing, True
 

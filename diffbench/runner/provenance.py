@@ -105,6 +105,13 @@ class Session:
         if finished:
             sessions.write_provenance(self._run)
 
+    def conditions(self) -> dict[str, str]:
+        """What speed depends on beside the suite: code, packages that compute, machine."""
+        here = self._environment()
+        packages = {name: str(here["packages"][name]) for name in ("torch", "diffusers")}
+        threads = str(here["device"]["threads"])
+        return {"code": self.code, **packages, "device": str(here["device"]["name"]), "threads": threads}
+
     def drift(self) -> list[str]:
         """What is other now than when the run's stored samples were made, in words."""
         here = {**self._environment(), "cells": {"now": {}}}

@@ -108,14 +108,14 @@ class Sampling:
                 made += sum(self._make(cell, shard) for shard in shards)
                 remove(self.store.folder(cell.id) / FAILED)
             except (CellFailed, ScoringError) as error:
-                self._fail(cell, str(error))
+                self.fail(cell, str(error))
             except torch.cuda.OutOfMemoryError:
                 advice = f"out of device memory at batch size {cell.batch_size}; set run.batch_size lower"
-                self._fail(cell, advice)
+                self.fail(cell, advice)
             except (StoreError, WeightsError, CardError, OSError):
                 raise
             except Exception as error:  # a model's or sampler's own; the other cells go on
-                self._fail(cell, f"{type(error).__name__}: {error}")
+                self.fail(cell, f"{type(error).__name__}: {error}")
         return made
 
     def _make(self, cell: Cell, shard: ShardRange) -> int:
@@ -128,7 +128,7 @@ class Sampling:
         info = {
             "nfe": samples.nfe,
             "network_evals": samples.network_evals,
-            "device": str(self.loaded.device),
+            "device": self.loaded.device.type,
             "probe": self.probes[cell.id],
             "code": self.session.code,
         }
@@ -137,7 +137,8 @@ class Sampling:
         self.session.sampled(cell.id, cell.model_key, cell.batch_size, shard.size, evaluations, seconds)
         return 1
 
-    def _fail(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
+        """Note that a cell could not be sampled, and why: a record, never a result. Raises StoreError."""
         self.failed[cell.id] = reason
         write_sealed(self.store.folder(cell.id) / FAILED, {"reason": reason})
         self.progress.note(f"failed: {cell.label}: {reason}")

@@ -27,13 +27,15 @@ ENOUGH_ROUNDS = 20
 class Timing:
     """Blocks of one timing pass: seconds per image (sampling and decoding) of every block, by cell id.
 
-    ``cells`` are all whose turn was due, ``errors`` says why one could not be timed. ``peak_memory_mb`` is the highest
-    memory during one more block of a cell (on a CPU: of the whole process), None where it can't be read.
+    ``conditions`` are what else a speed depends on: code, packages, the machine. ``cells`` are all whose turn was due,
+    ``errors`` says why one could not be timed. ``peak_memory_mb`` is the highest memory during one more block of a cell
+    (on a CPU: of the whole process), None where it can't be read.
     """
 
     limit: float
     batch_size: int
     device: str
+    conditions: dict[str, str] = field(default_factory=dict)
     spent: float = 0.0
     rounds: int = 0
     cells: list[str] = field(default_factory=list)
@@ -45,10 +47,12 @@ class Timing:
         """JSON-able form, as stored in ``timing.json``."""
         return dict(vars(self))
 
-    def covers(self, cells: Sequence[Cell], device: str, limit: float, batch_size: int) -> bool:
-        """Whether these blocks answer the same question for all these cells."""
-        same = (self.device, self.limit, self.batch_size) == (device, limit, batch_size)
-        return same and {cell.id for cell in cells} <= set(self.cells)
+    def covers(
+        self, cells: Sequence[Cell], device: str, limit: float, batch_size: int, conditions: dict[str, str]
+    ) -> bool:
+        """Whether these blocks answer the same question for all these cells, under the same conditions."""
+        own = (self.device, self.limit, self.batch_size, self.conditions)
+        return own == (device, limit, batch_size, conditions) and {cell.id for cell in cells} <= set(self.cells)
 
 
 def load_timing(path: Path) -> Timing | None:
@@ -93,6 +97,7 @@ def timing_pass(
     device: torch.device,
     limit: float,
     batch_size: int,
+    conditions: dict[str, str],
     advance: Callable[[float], None] = lambda spent: None,
 ) -> Timing:
     """Time every cell in turn, round after round in a new seeded order, for ``limit`` seconds or ``ENOUGH_ROUNDS``.
@@ -103,7 +108,7 @@ def timing_pass(
     call of each model come before the box and are not counted.
     ``advance`` is told the seconds spent so far.
     """
-    timing = Timing(limit, batch_size, str(device), cells=[cell.id for cell in cells])
+    timing = Timing(limit, batch_size, str(device), conditions, cells=[cell.id for cell in cells])
     order = sorted(cells, key=lambda cell: cell.nfe or 0)
     _warm_up(order, model_of, batch_size)
     begin, last_round, shuffle = time.perf_counter(), 0.0, Random(0).shuffle

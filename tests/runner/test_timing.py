@@ -46,9 +46,11 @@ def test_timing_covers_only_the_same_question():
     class Cell:
         id = "a"
 
-    timing = Timing(30.0, 8, "cpu", cells=["a"], blocks={"a": [0.1]})
-    assert timing.covers([Cell()], "cpu", 30.0, 8)
-    assert not timing.covers([Cell()], "cuda:0", 30.0, 8)
-    assert not timing.covers([Cell()], "cpu", 30.0, 16)
+    here = {"code": "c0ffee", "torch": "2.9"}
+    timing = Timing(30.0, 8, "cpu", here, cells=["a"], blocks={"a": [0.1]})
+    assert timing.covers([Cell()], "cpu", 30.0, 8, dict(here))
+    assert not timing.covers([Cell()], "cuda:0", 30.0, 8, here)
+    assert not timing.covers([Cell()], "cpu", 30.0, 16, here)
+    assert not timing.covers([Cell()], "cpu", 30.0, 8, {**here, "code": "faster"})
     Cell.id = "b"
-    assert not timing.covers([Cell()], "cpu", 30.0, 8)
+    assert not timing.covers([Cell()], "cpu", 30.0, 8, here)
