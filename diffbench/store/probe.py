@@ -23,9 +23,10 @@ FORMAT = 1
 
 Numbers = NDArray[np.float64]
 
-# What numerics alone may change, relative to the size of the answer: the same device and version of torch with other
-# threads, and another device. A network in float32 runs in TF32 on a GPU by default (11 bits of mantissa).
-_SAME = {"float64": 1e-9, "float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
+# What numerics alone may change, relative to the size of the answer: on the same device and version of torch, and on
+# another. One and two threads of a CPU gave the shipped models equal bits; another memory layout changed bfloat16 by
+# 0.005. On a GPU, convolutions of float32 run in TF32 by default (11 bits of mantissa).
+_SAME = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
 _OTHER = {"float64": 1e-9, "float32": 2e-3, "float16": 5e-3, "bfloat16": 4e-2}
 
 
