@@ -29,7 +29,7 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
         say(f"  {count} skipped: {reason}")
 
 
-@click.command()
+@click.command(short_help="Show what a run would do: cells, evaluations, disk, time.")
 @click.argument("suite")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>; only for --probe.")

@@ -108,7 +108,7 @@ def _older(page: Path, source: Path) -> bool:
     return not page.exists() or page.stat().st_mtime_ns < source.stat().st_mtime_ns
 
 
-@click.command()
+@click.command(short_help="Bring parts of a run together in one folder.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def merge(out: Path, runs: tuple[Path, ...]) -> None:
