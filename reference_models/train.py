@@ -22,6 +22,14 @@ RECIPES: dict[str, Recipe] = {
     "ldm-mnist": diffusion.LATENTS,
     "ddpm-mnist": diffusion.PIXELS,
     "score-vp-mnist": diffusion.CONTINUOUS,
+    "score-subvp-mnist": diffusion.SUB_VP,
+    "score-ve-mnist": diffusion.VARIANCE_EXPLODING,
+}
+#: The model whose weights another starts from.
+STARTS = {
+    "score-vp-mnist": "ddpm-mnist",
+    "score-subvp-mnist": "score-vp-mnist",
+    "score-ve-mnist": "score-vp-mnist",
 }
 FOLDERS = {name: "ldm-mnist" if name == "ldm-autoencoder" else name for name in RECIPES}
 
@@ -48,9 +56,14 @@ def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> N
     elif name == "ddpm-mnist":
         shipping.write_ddpm(out, diffusion.fit_ddpm(recipe, checkpoint), source)
     else:
-        network = shipping.load_unet(start or HERE / "ddpm-mnist" / "unet")
-        source += ", from the weights of ddpm-mnist"
-        shipping.write_vp(out, diffusion.fit_vp(network, recipe, checkpoint), source)
+        network = shipping.load_unet(start or HERE / STARTS[name] / "unet")
+        source += f", from the weights of {STARTS[name]}"
+        if name == "score-vp-mnist":
+            shipping.write_continuous(out, diffusion.fit_vp(network, recipe, checkpoint), "vp", source)
+        elif name == "score-subvp-mnist":
+            shipping.write_continuous(out, diffusion.fit_subvp(network, recipe, checkpoint), "subvp", source)
+        else:
+            shipping.write_ve(out, diffusion.fit_ve(network, recipe, checkpoint), source)
     for path in checkpoint.parent.glob(f"{name}.*"):
         path.unlink()
     if not any(checkpoint.parent.iterdir()):
@@ -64,7 +77,7 @@ def create(name: str, recipe: Recipe, out: Path, start: Path | None = None) -> N
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write (default: the model's own)."
 )
-@click.option("--start", type=click.Path(path_type=Path, exists=True), help="Network that score-vp-mnist starts from.")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), help="Network that a score model starts from.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 def main(name: str, steps: int | None, seed: int, out: Path | None, start: Path | None, threads: int) -> None:
     """Train the reference model NAME from a seed and write its weights and card."""

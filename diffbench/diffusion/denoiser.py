@@ -14,6 +14,8 @@ from diffbench.diffusion.prediction import Prediction, preconditioning
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import UsageError
 
+Conditioning = Literal["time", "sigma", "log-sigma"]
+
 
 @dataclass(frozen=True, eq=False)
 class Denoised:
@@ -49,10 +51,12 @@ class NetworkDenoiser:
     """A network F(x, time) as a denoiser: D = c_skip x_hat + c_out F(c_in x_hat, time), see ``preconditioning``.
 
     ``network`` takes x (B,C,H,W) in ``dtype`` and the time (B,) in float32 (float64 if that is ``dtype``), and returns
-    a tensor shaped like x. Its time is t x ``time_scale`` (1 for indices, 999 for Score-SDE's VP networks), or sigma
-    itself x ``time_scale`` with ``conditioning`` = ``sigma`` (Score-SDE's VE networks). Only F runs in ``dtype``; the
-    combination is done in x_hat's dtype. UsageError for arguments that no ``Denoiser`` takes, and for an output of
-    another shape; ScheduleError for sigmas that the schedule lacks.
+    a tensor shaped like x. Its time is ``time_scale`` times what ``conditioning`` names: ``time`` t (scale 1 for
+    indices, 999 for Score-SDE's VP networks), ``sigma`` itself (scale 1 for Score-SDE's VE networks, which take the
+    logarithm inside), or ``log-sigma``, the natural logarithm of sigma (scale 1/4 for EDM's networks). Only F runs in
+    ``dtype``; the combination is done in x_hat's dtype. ``sigma_data`` is for the prediction ``edm``. UsageError for
+    arguments that no ``Denoiser`` takes, and for an output of another shape; ScheduleError for sigmas that the
+    schedule lacks.
     """
 
     def __init__(
@@ -62,21 +66,24 @@ class NetworkDenoiser:
         prediction: Prediction,
         time_scale: float = 1.0,
         dtype: torch.dtype = torch.float32,
-        conditioning: Literal["time", "sigma"] = "time",
+        conditioning: Conditioning = "time",
+        sigma_data: float | None = None,
     ) -> None:
         self.network = network
         self.schedule = schedule
         self.prediction: Prediction = prediction
         self.time_scale = time_scale
         self.dtype = dtype
-        self.conditioning = conditioning
+        self.conditioning: Conditioning = conditioning
+        self.sigma_data = sigma_data
 
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
         level = sigma.numpy()
-        c = preconditioning(self.prediction, self.schedule, level)
-        time = (c.t if self.conditioning == "time" else level) * self.time_scale
+        c = preconditioning(self.prediction, self.schedule, level, self.sigma_data)
+        seen = c.t if self.conditioning == "time" else level if self.conditioning == "sigma" else np.log(level)
+        time = seen * self.time_scale
         # One copy for all coefficients, queued behind the device's work instead of waiting for it.
         packed = torch.from_numpy(np.stack([c.c_skip, c.c_out, c.c_in, time])).to(x_hat.device, non_blocking=True)
         c_skip, c_out, c_in = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))

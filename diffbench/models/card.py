@@ -49,18 +49,23 @@ def range_fault(key: str, value: Any) -> list[InitErrorDetails]:
 
 
 class TimeInput(Spec):
-    """What the network takes as time: the schedule's index as it is, or continuous time times ``scale``."""
+    """What the network takes as time: a number that its ``input`` names, as it is or times ``scale``.
 
-    input: Literal["index", "scaled"]
+    ``index``: the discrete schedule's index; ``scaled``: continuous time times ``scale``; ``sigma``: the noise level in
+    units of the data; ``log-sigma``: its natural logarithm times ``scale``.
+    """
+
+    input: Literal["index", "scaled", "sigma", "log-sigma"]
     scale: Annotated[float, Field(gt=0.0)] | None = None
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """``scale`` belongs to ``scaled`` alone."""
-        if given.get("input") == "scaled" and given.get("scale") is None:
-            yield fault((), 'the key "scale" is missing; input "scaled" needs it', given)
-        if given.get("input") == "index" and given.get("scale") is not None:
-            yield fault(("scale",), 'input "index" has no scale', given["scale"])
+        """``scale`` belongs to ``scaled`` and ``log-sigma`` alone."""
+        given_input, scale = given.get("input"), given.get("scale")
+        if given_input in ("scaled", "log-sigma") and scale is None:
+            yield fault((), f'the key "scale" is missing; input {shown(given_input)} needs it', given)
+        if given_input in ("index", "sigma") and scale is not None:
+            yield fault(("scale",), f"input {shown(given_input)} has no scale", scale)
 
 
 class DataInfo(Spec):
@@ -95,12 +100,16 @@ class Codec(Network):
 
 
 class Card(Spec):
-    """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all."""
+    """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all.
+
+    ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``.
+    """
 
     version: Version1
     name: Name
     family: Literal["ddpm", "latent", "score-sde"]
-    prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow"]
+    prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
+    sigma_data: Annotated[float, Field(gt=0.0)] | None = None
     schedule: dict[str, Any]
     time: TimeInput
     data: DataInfo
@@ -120,6 +129,7 @@ class Card(Spec):
         """Everything that two keys must agree about."""
         yield from range_fault("clip", given.get("clip"))
         yield from _codec_faults(given)
+        yield from _sigma_data_faults(given)
         schedule = given.get("schedule")
         if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
             return
@@ -129,12 +139,12 @@ class Card(Spec):
             yield fault(("schedule",), str(error), schedule)
             return
         time = given.get("time")
-        if isinstance(time, dict) and time.get("input") in ("index", "scaled"):
-            wanted = "index" if discrete else "scaled"
-            if time["input"] != wanted:
-                kind = "discrete" if discrete else "continuous"
-                message = f"{shown(time['input'])} is not allowed; a {kind} schedule goes with {shown(wanted)}"
-                yield fault(("time", "input"), message, time["input"])
+        if isinstance(time, dict) and time.get("input") in ("index", "scaled", "sigma", "log-sigma"):
+            if (time["input"] == "index") != discrete:
+                wanted = 'discrete schedule goes with "index"'
+                if not discrete:
+                    wanted = 'continuous schedule goes with "scaled", "sigma" or "log-sigma"'
+                yield fault(("time", "input"), f"{shown(time['input'])} is not allowed; a {wanted}", time["input"])
 
     @property
     def directory(self) -> Path:
@@ -143,8 +153,14 @@ class Card(Spec):
 
     @property
     def time_scale(self) -> float:
-        """What the schedule's t is multiplied with before the network sees it; 1 for an index."""
+        """What t, sigma or log sigma is multiplied with before the network sees it; 1 for an index or sigma."""
         return 1.0 if self.time.scale is None else self.time.scale
+
+    @property
+    def conditioning(self) -> Literal["time", "sigma", "log-sigma"]:
+        """What the network is told of the noise level: the schedule's t, sigma, or the logarithm of sigma."""
+        given = self.time.input
+        return given if given == "sigma" or given == "log-sigma" else "time"
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
@@ -177,6 +193,14 @@ def _codec_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     crop = codec.get("crop") if isinstance(codec, dict) else None
     if isinstance(shape, tuple) and type(crop) is int and shape[1:] != (crop, crop):
         yield fault(("codec", "crop"), f"{crop} does not give images of shape {shown(shape)}", crop)
+
+
+def _sigma_data_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    prediction, sigma_data = given.get("prediction"), given.get("sigma_data")
+    if prediction == "edm" and sigma_data is None:
+        yield fault((), 'the key "sigma_data" is missing; prediction "edm" needs it', given)
+    if isinstance(prediction, str) and prediction != "edm" and sigma_data is not None:
+        yield fault(("sigma_data",), f'only prediction "edm" has a sigma_data, not {shown(prediction)}', sigma_data)
 
 
 def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,6 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
 
     Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint.
     """
-    if card.schedule["kind"] == "ve":
-        raise CardError(f"{card.directory}: networks of variance-exploding models are not supported yet")
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
     unet = _placed(_component(card, card.network.path, card.network.class_name), device, precision, layout)
@@ -57,7 +55,13 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
 
     schedule = card.schedule_object()
     denoiser: Denoiser = NetworkDenoiser(
-        network, schedule, card.prediction, time_scale=card.time_scale, dtype=precision
+        network,
+        schedule,
+        card.prediction,
+        time_scale=card.time_scale,
+        dtype=precision,
+        conditioning=card.conditioning,
+        sigma_data=card.sigma_data,
     )
     if card.clip is not None:
         denoiser = Clipped(denoiser, *card.clip)

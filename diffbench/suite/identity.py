@@ -54,7 +54,7 @@ def of_model(card: Card) -> dict[str, Any]:
 
     Files are known by their sha256, so that a moved checkpoint keeps its cells.
     """
-    return {
+    what = {
         "weights": card.weights_sha256,
         "network": card.network.model_dump(),
         "prediction": card.prediction,
@@ -65,6 +65,9 @@ def of_model(card: Card) -> dict[str, Any]:
         "codec": None if card.codec is None else card.codec.model_dump(),
         "clip": card.clip,
     }
+    if card.conditioning != "time" or card.sigma_data is not None:  # left out elsewhere: those ids stay as they were
+        what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
+    return what
 
 
 def model_key(card: Card, dtype: str, channels_last: bool) -> str:

@@ -100,19 +100,41 @@ def write_ddpm(out: Path, network: UNet2DModel, source: str) -> None:
     )
 
 
-def write_vp(out: Path, network: UNet2DModel, source: str) -> None:
-    """Write the continuous-time pixel model, with its card."""
+def write_continuous(out: Path, network: UNet2DModel, kind: str, source: str) -> None:
+    """Write a pixel model of the VP or sub-VP SDE (``kind``), with its card."""
     network.half().save_pretrained(out / "unet")
     _forget_origin(out)
     write_card(
         out,
         [f"unet/{WEIGHTS}"],
-        name="score-vp-mnist",
+        name=f"score-{kind}-mnist",
         family="score-sde",
         prediction="epsilon",
-        schedule={"kind": "vp", "beta_min": diffusion.BETA_MIN, "beta_max": diffusion.BETA_MAX},
+        schedule={"kind": kind, "beta_min": diffusion.BETA_MIN, "beta_max": diffusion.BETA_MAX},
         time={"input": "scaled", "scale": int(diffusion.TIME_SCALE)},
         data={"range": [-1, 1], "shape": [1, 28, 28], "dataset": "mnist"},
+        clip=None,
+        network={"path": "unet", "class": "UNet2DModel"},
+        codec=None,
+        source=source,
+    )
+
+
+def write_ve(out: Path, network: UNet2DModel, source: str) -> None:
+    """Write the pixel model of the VE SDE, with its card."""
+    network.half().save_pretrained(out / "unet")
+    _forget_origin(out)
+    low, high = diffusion.SIGMAS
+    write_card(
+        out,
+        [f"unet/{WEIGHTS}"],
+        name="score-ve-mnist",
+        family="score-sde",
+        prediction="edm",
+        sigma_data=diffusion.SIGMA_DATA,
+        schedule={"kind": "ve", "sigma_min": low, "sigma_max": high},
+        time={"input": "log-sigma", "scale": diffusion.LOG_SIGMA_SCALE},
+        data={"range": [0, 1], "shape": [1, 28, 28], "dataset": "mnist"},
         clip=None,
         network={"path": "unet", "class": "UNet2DModel"},
         codec=None,

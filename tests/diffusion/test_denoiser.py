@@ -54,6 +54,26 @@ def test_a_network_may_be_conditioned_on_sigma():
     torch.testing.assert_close(x0, x + sigma.float().view(3, 1, 1, 1) ** 2 * 0.5 * x)
 
 
+def test_a_network_may_be_conditioned_on_the_logarithm_of_sigma():
+    network = Recorder()
+    sigma = torch.tensor([0.011, 1.0, 40.0], dtype=torch.float64)
+    NetworkDenoiser(network, VE(), "score", time_scale=0.25, conditioning="log-sigma")(x_hat(), sigma)
+    np.testing.assert_allclose(network.t.numpy(), [-1.12746500, 0.0, 0.92221986], rtol=1e-7, atol=1e-7)
+
+
+def test_edms_preconditioning_scales_what_the_network_sees():
+    # The formulas of NVlabs/edm's training/networks.py (EDMPrecond), worked out by hand for sigma = 0.75, data 1.
+    network = Recorder()
+    x = x_hat(1)
+    sigma = torch.tensor([0.75], dtype=torch.float64)
+    x0 = NetworkDenoiser(network, VE(), "edm", conditioning="log-sigma", sigma_data=1.0)(x, sigma).x0
+    torch.testing.assert_close(network.x, 0.8 * x)
+    torch.testing.assert_close(x0, 0.64 * x + 0.6 * (0.5 * 0.8 * x))
+    # A huge state does not reach the network as such.
+    NetworkDenoiser(network, VE(), "edm", sigma_data=0.3)(50 * x, torch.tensor([50.0], dtype=torch.float64))
+    torch.testing.assert_close(network.x, x, rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize(
     ("state", "net", "time"),
     [

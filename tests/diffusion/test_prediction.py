@@ -57,6 +57,28 @@ def test_networks_are_called_at_the_ends_of_their_range(schedule):
     np.testing.assert_allclose(t, [schedule.t_end, schedule.t_end, schedule.t_start], rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize("schedule", [VE(), VP(), SubVP()], ids=lambda s: type(s).__name__)
+def test_edms_table_is_the_same_on_all_schedules(schedule):
+    """Karras et al. 2022, Table 1, last column."""
+    c = preconditioning("edm", schedule, SIGMA, sigma_data=0.5)
+    norm = np.sqrt(SIGMA**2 + 0.25)
+    for actual, expected in ((c.c_skip, 0.25 / norm**2), (c.c_out, 0.5 * SIGMA / norm), (c.c_in, 1 / norm)):
+        np.testing.assert_allclose(actual, expected, rtol=1e-14)
+    assert c.t.tolist() == schedule.t_of(SIGMA).tolist()
+
+
+@pytest.mark.parametrize("sigma_data", [None, 0.0, -1.0, np.nan, np.inf])
+def test_edms_prediction_needs_the_spread_of_the_data(sigma_data):
+    x = torch.zeros(1)
+    for call in (
+        lambda: to_x0("edm", x, x, 1.0, 1.0, sigma_data=sigma_data),
+        lambda: from_x0("edm", x, x, 1.0, 1.0, sigma_data=sigma_data),
+        lambda: preconditioning("edm", VE(), SIGMA, sigma_data),
+    ):
+        with pytest.raises(ScheduleError, match="edm needs a positive sigma_data, got"):
+            call()
+
+
 def test_a_flow_network_needs_a_flow_schedule():
     with pytest.raises(ScheduleError, match="flow prediction needs a flow schedule, not VP"):
         preconditioning("flow", VP(), SIGMA)

@@ -12,6 +12,7 @@ from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM, LinearFlow, SubVP
 KINDS = get_args(Prediction)
 SCHEDULES = [VP(), SubVP(), VE(), LinearFlow(), DiscreteDDPM.from_betas("linear", 1e-4, 0.02)]
 SIGMA = np.array([0.011, 0.5, 2.0, 45.0])
+DATA = 0.4
 
 
 def batch():
@@ -35,16 +36,28 @@ def test_every_kind_means_the_x0_and_the_noise_it_was_made_of(kind, rates):
         "v_prediction": alpha * noise - std * x0,
         "score": -noise / std,
         "flow": rates[0] * x0 + rates[1] * noise,
+        "edm": (std / alpha / DATA * x0 - DATA * noise) / ((std / alpha) ** 2 + DATA**2).sqrt(),
     }[kind]
-    torch.testing.assert_close(from_x0(kind, x0, x_t, alpha, std, *rates), expected, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(to_x0(kind, expected, x_t, alpha, std, *rates), x0, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(from_x0(kind, x0, x_t, alpha, std, *rates, DATA), expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(to_x0(kind, expected, x_t, alpha, std, *rates, DATA), x0, rtol=1e-11, atol=1e-11)
+
+
+def test_edms_target_has_the_variance_of_its_input_at_every_level():
+    # Karras et al. 2022, appendix B.6: for data of variance sigma_data^2, input and target have variance one.
+    generator = torch.Generator().manual_seed(3)
+    x0, noise = torch.randn(2, 4, 1, 200, 200, generator=generator, dtype=torch.float64)
+    x_hat, sigma = DATA * x0 + column(SIGMA) * noise, column(SIGMA)
+    target = from_x0("edm", DATA * x0, x_hat, 1.0, sigma, sigma_data=DATA)
+    seen = column(preconditioning("edm", VE(), SIGMA, DATA).c_in) * x_hat
+    for values in (target, seen):
+        torch.testing.assert_close(values.var(dim=(1, 2, 3)), torch.ones(4).double(), rtol=0.03, atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_conversions_round_trip_from_any_output(kind):
     output, x_t = batch()
-    x0 = to_x0(kind, output, x_t, 0.6, 1.7)
-    torch.testing.assert_close(from_x0(kind, x0, x_t, 0.6, 1.7), output, rtol=1e-12, atol=1e-12)
+    x0 = to_x0(kind, output, x_t, 0.6, 1.7, sigma_data=DATA)
+    torch.testing.assert_close(from_x0(kind, x0, x_t, 0.6, 1.7, sigma_data=DATA), output, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,11 +66,12 @@ def test_preconditioning_is_the_conversion(kind, schedule):
     if kind == "flow":
         schedule = LinearFlow()
     output, x_hat = batch()
-    c = preconditioning(kind, schedule, SIGMA)
+    c = preconditioning(kind, schedule, SIGMA, DATA)
     t = schedule.t_of(SIGMA)
     alpha, std = column(schedule.scale(t)), column(schedule.scale(t) * schedule.sigma(t))
-    direct = to_x0(kind, output, alpha * x_hat, alpha, std)
-    torch.testing.assert_close(column(c.c_in) * x_hat, alpha * x_hat, rtol=1e-10, atol=1e-12)
+    direct = to_x0(kind, output, alpha * x_hat, alpha, std, sigma_data=DATA)
+    if kind != "edm":  # all others are called at x_t
+        torch.testing.assert_close(column(c.c_in) * x_hat, alpha * x_hat, rtol=1e-10, atol=1e-12)
     by_coefficients = column(c.c_skip) * x_hat + column(c.c_out) * output
     torch.testing.assert_close(by_coefficients, direct, rtol=1e-9, atol=1e-9)
 

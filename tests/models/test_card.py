@@ -53,6 +53,14 @@ def changed(tmp_path: Path, key: str, value: Any) -> Path:
     return tmp_path
 
 
+def exploding(tmp_path: Path, **values: Any) -> Path:
+    card = yaml.safe_load(CARD)
+    card |= {"family": "score-sde", "codec": None, "time": {"input": "sigma"}, "prediction": "score"}
+    card |= {"schedule": {"kind": "ve", "sigma_min": 0.01, "sigma_max": 16.0}, **values}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
+    return tmp_path
+
+
 def test_a_card_says_what_the_file_says(folder: Path) -> None:
     card = load_card(str(folder))
     assert (card.name, card.family, card.prediction, card.clip) == ("ldm", "latent", "epsilon", None)
@@ -77,6 +85,54 @@ def test_pixel_models_sample_images(tmp_path: Path) -> None:
     read = load_card(tmp_path)
     assert read.sample_shape == read.image_shape == (1, 28, 28)
     assert (read.time_scale, read.clip) == (999.0, (-1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    "time, conditioning, scale",
+    [
+        ({"input": "scaled", "scale": 2}, "time", 2.0),
+        ({"input": "sigma"}, "sigma", 1.0),
+        ({"input": "log-sigma", "scale": 0.25}, "log-sigma", 0.25),
+    ],
+)
+@pytest.mark.parametrize("prediction", [{"prediction": "score"}, {"prediction": "edm", "sigma_data": 0.335}])
+def test_a_continuous_network_may_take_its_time_sigma_or_log_sigma(
+    tmp_path: Path, time: dict[str, Any], conditioning: str, scale: float, prediction: dict[str, Any]
+) -> None:
+    read = load_card(exploding(tmp_path, time=time, **prediction))
+    assert (read.conditioning, read.time_scale) == (conditioning, scale)
+    assert (read.prediction, read.sigma_data) == (prediction["prediction"], prediction.get("sigma_data"))
+    assert read.schedule_object().to_dict() == {"kind": "ve", "sigma_min": 0.01, "sigma_max": 16.0, "t_end": 1e-5}
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"prediction": "edm"}, 'the key "sigma_data" is missing; prediction "edm" needs it'),
+        ({"prediction": "edm", "sigma_data": None}, 'the key "sigma_data" is missing'),
+        ({"prediction": "edm", "sigma_data": 0}, "sigma_data: 0 is not allowed; expected a number above 0"),
+        ({"prediction": "edm", "sigma_data": "0.5"}, 'sigma_data: "0.5" is not allowed; expected a number above 0'),
+        ({"prediction": "edm", "sigma_data": float("nan")}, "sigma_data: .nan is not a finite number"),
+        ({"prediction": "score", "sigma_data": 0.5}, 'sigma_data: only prediction "edm" has a sigma_data, not "score"'),
+        ({"time": {"input": "index"}}, '"index" is not allowed; a continuous schedule goes with "scaled", "sigma" or'),
+        ({"time": {"input": "sigma", "scale": 2}}, 'time.scale: input "sigma" has no scale'),
+        ({"time": {"input": "log-sigma"}}, 'time: the key "scale" is missing; input "log-sigma" needs it'),
+        ({"time": {"input": "log-sigma", "scale": 0}}, "time.scale: 0 is not allowed; expected a number above 0"),
+        ({"time": {"input": "log_sigma", "scale": 1}}, '"log_sigma" is not allowed; expected one of "index", "scaled"'),
+        ({"schedule": {"kind": "ve", "sigma_min": 2, "sigma_max": 1}}, "schedule: need 0 < sigma_min < sigma_max"),
+        ({"schedule": {"kind": "ve", "sigma_max": 1}}, "schedule: schedule ve: missing key 'sigma_min'"),
+    ],
+)
+def test_what_a_variance_exploding_card_must_say(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(CardError) as caught:
+        load_card(exploding(tmp_path, **values))
+    assert message in str(caught.value)
+
+
+def test_discrete_networks_take_no_sigma(tmp_path: Path) -> None:
+    for time in ({"input": "sigma"}, {"input": "log-sigma", "scale": 1}):
+        with pytest.raises(CardError, match='is not allowed; a discrete schedule goes with "index"'):
+            load_card(changed(tmp_path, "time", time))
 
 
 def test_a_card_is_found_as_folder_file_and_shipped_name(

@@ -4,7 +4,7 @@ import shutil
 import pytest
 import torch
 import yaml
-from diffusers import DDIMScheduler, DDPMPipeline, LDMPipeline
+from diffusers import DDIMScheduler, DDPMPipeline, LDMPipeline, UNet2DModel
 
 from diffbench import shipped
 from diffbench.diffusion.grid import time_grid
@@ -83,6 +83,69 @@ def test_a_renamed_pickle_is_refused_and_not_run(copied, tmp_path):
 def test_the_wrong_class_is_refused(copied):
     with pytest.raises(CardError, match="says unet is a VQModel, its config UNet2DModel"):
         load_model(load_card(str(copied(network={"path": "unet", "class": "VQModel"}))), CPU)
+
+
+@pytest.fixture
+def exploding(tmp_path):
+    """A tiny network in the layout of Score-SDE's VE models (``google/ncsnpp-*``), and the card it comes with."""
+    torch.manual_seed(0)
+    unet = UNet2DModel(
+        sample_size=8,
+        in_channels=1,
+        out_channels=1,
+        center_input_sample=True,
+        time_embedding_type="fourier",
+        block_out_channels=(8, 8),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+        norm_num_groups=4,
+        add_attention=False,
+    ).eval()
+    unet.save_pretrained(tmp_path / "unet")
+    card = yaml.safe_load((shipped.reference_models() / "score-vp-mnist" / "card.yaml").read_text())
+    files = ["unet/config.json", WEIGHTS]
+    card |= {
+        "prediction": "score",
+        "schedule": {"kind": "ve", "sigma_min": 0.01, "sigma_max": 16.0},
+        "time": {"input": "sigma"},
+        "data": {"range": [0, 1], "shape": [1, 8, 8], "dataset": "mnist"},
+        "sha256": {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files},
+    }
+
+    def loaded(**values):
+        (tmp_path / "card.yaml").write_text(yaml.safe_dump({**card, **values}))
+        return load_model(load_card(str(tmp_path)), CPU)
+
+    return unet, loaded
+
+
+def test_a_score_network_of_the_ve_family_is_called_at_x_and_sigma(exploding):
+    unet, loaded = exploding
+    sigma = torch.tensor([0.0101, 0.7, 16.0], dtype=torch.float64)
+    level = sigma.float().view(-1, 1, 1, 1)
+    x = 0.5 + level * torch.randn(3, 1, 8, 8)
+    model = loaded()
+    with torch.inference_mode():
+        x0 = model.denoiser(x, sigma).x0
+        torch.testing.assert_close(x0, x + level**2 * unet(x, sigma.float()).sample)
+        # Data in [0, 1] come out in [-1, 1].
+        torch.testing.assert_close(model.codec.decode(x0), 2 * x0 - 1)
+
+
+def test_a_network_with_edms_preconditioning_is_called_at_scaled_x_and_log_sigma(exploding):
+    unet, loaded = exploding
+    sigma = torch.tensor([1.5, 0.7, 16.0], dtype=torch.float64)
+    level = sigma.float().view(-1, 1, 1, 1)
+    x = 0.5 + level * torch.randn(3, 1, 8, 8)
+    denoiser = loaded(prediction="edm", sigma_data=0.3, time={"input": "log-sigma", "scale": 0.25}).denoiser
+    seen = []
+    denoiser.network = lambda x, t: seen.append((x, t)) or x.sin()
+    norm = (level**2 + 0.09).sqrt()
+    expected = 0.09 / norm**2 * x + 0.3 * level / norm * (x / norm).sin()
+    torch.testing.assert_close(denoiser(x, sigma).x0, expected)
+    torch.testing.assert_close(seen[0][0], x / norm)
+    torch.testing.assert_close(seen[0][1], sigma.float().log() / 4)
 
 
 def trajectory_of_diffusers(unet, betas, start, steps, clip):

@@ -99,6 +99,23 @@ def _continuous(scale: float) -> Edit:
     return edit
 
 
+def _exploding(time: dict[str, Any], **more: Any) -> Edit:
+    def edit(suite: dict[str, Any], card: dict[str, Any]) -> None:
+        card["schedule"] = {"kind": "ve", "sigma_min": 0.01, "sigma_max": 50.0}
+        card["time"] = time
+        card |= more
+
+    return edit
+
+
+DECIDES |= {
+    "time, exploding": _exploding({"input": "scaled", "scale": 1.0}),
+    "sigma instead of time": _exploding({"input": "sigma"}),
+    "log sigma instead of time": _exploding({"input": "log-sigma", "scale": 1.0}),
+    "scale of log sigma": _exploding({"input": "log-sigma", "scale": 0.25}),
+    "sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.5),
+    "another sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.4),
+}
 DECIDES |= {"weights": _sha, "family of schedules": _continuous(999), "time scale": _continuous(1000)}
 
 DOES_NOT = {
