@@ -52,6 +52,8 @@ class Box:
         """Fork a child that calls the command line; returns its process id."""
         sys.stdout.flush()
         sys.stderr.flush()
+        for name in ("out", "err"):
+            (self.folder / name).write_bytes(b"")
         child = os.fork()
         if child:
             return child
