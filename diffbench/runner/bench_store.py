@@ -115,6 +115,7 @@ def _suite(cells: int, samples: int) -> dict[str, Any]:
         "samplers": [{"id": "ddim", "sampler": "ddim", "sweep": {"eta": etas}}],
         "budgets": {"nfe": [2]},
         "samples": {"n": samples, "shard": 1},
+        "metrics": ["fid", "is"],
         "run": {"batch_size": 1, "keep": {"samples": 0}},
         "timing": {"seconds": 0},
     }

@@ -70,8 +70,9 @@ def read_bytes(path: Path | str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = os.read(descriptor, os.fstat(descriptor).st_size + 1)
-            while more := os.read(descriptor, 1 << 24):  # a read may be short, and a file may grow
+            size = os.fstat(descriptor).st_size
+            data = os.read(descriptor, size)
+            while len(data) < size and (more := os.read(descriptor, size - len(data))):  # a read may be short
                 data += more
             return data
         finally:
