@@ -90,7 +90,10 @@ def _damaged_scores(folder: Path) -> Iterator[str]:
         return
     try:
         stated = read_sealed(path).get("influence")
-        if hashlib.sha256(read_bytes(folder / "scores.safetensors")).hexdigest() != stated:
-            yield f"{folder / 'scores.safetensors'}: does not match the sha256 in scores.json"
     except StoreError:  # told already
         return
+    try:
+        if hashlib.sha256(read_bytes(folder / "scores.safetensors")).hexdigest() != stated:
+            yield f"{folder / 'scores.safetensors'}: does not match the sha256 in scores.json"
+    except StoreError as error:
+        yield str(error)
