@@ -27,10 +27,14 @@ from diffbench.status.stored import Part, distinct, state_of
 from diffbench.store.atomic import write_atomically
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
+from diffbench.store.sessions import PROVENANCE
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.select import select
 from diffbench.suite.spec import Suite
+
+# What a run writes outside its cells; the report writes the rest.
+_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json")
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def execute(
     except KeyboardInterrupt:
         if run.session.shards:
             run.session.write(finished=True)
+            write_manifest(folder, only=_OWN)
         raise Interrupted(f"interrupted after {run.session.shards} shards; the same command resumes") from None
     return RunSummary(folder, run.chosen, run.failed, sampled, changed, scored=part is None)
 
@@ -140,6 +145,7 @@ class _Run:
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
+        write_manifest(self.folder, only=_OWN)
 
     def go(self) -> tuple[int, bool]:
         """Sample, and unless this is one part of a run, time and score; shards made, and whether results changed."""
@@ -151,6 +157,7 @@ class _Run:
             sampled = self.sampling.make(work)
         if self.part is not None:
             self.session.write(finished=True)
+            write_manifest(self.folder, only=_OWN)
             return sampled, False
         shown = self.shown()
         with self.session.phase("timing"):
@@ -159,7 +166,7 @@ class _Run:
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
             self.session.write(finished=True)
-        write_manifest(self.folder)
+        write_manifest(self.folder, only=_OWN)
         return sampled, changed
 
     def expect(self, work: Work) -> None:
