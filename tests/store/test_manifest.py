@@ -98,3 +98,14 @@ def test_freed_features_are_no_damage(run):
     assert list(damage(run)) == []
     (folder / f"{SHARD.name}.{IMAGES}.safetensors").unlink()
     assert len(list(damage(run))) == 1
+
+
+def test_listing_some_files_keeps_what_is_said_of_the_others_so_that_their_damage_is_found(run):
+    (run / "figures" / "a.png").write_bytes(b"\x89PnG")
+    (run / "suite.yaml").write_text("name: y\n")
+    (run / "results.csv").write_bytes(b"new")
+    write_manifest(run, only=("suite.yaml", "results.csv", "never.there"))
+    assert sorted(read_sealed(run / MANIFEST)["files"]) == ["figures/a.png", "results.csv", "suite.yaml"]
+    assert list(damage(run)) == [f"{run / 'figures' / 'a.png'}: does not match the sha256 in {MANIFEST}"]
+    write_manifest(run)
+    assert list(damage(run)) == []
