@@ -185,14 +185,16 @@ class _Run:
         )
 
     def shown(self) -> list[Cell]:
-        """The table's cells: those asked for, and the others of the plan that are complete."""
+        """The table's cells: those asked for and the others that are complete; skipped ones with all the rest."""
         asked = {cell.key for cell in self.chosen}
         keep = self.suite.run.keep.samples
 
         def complete(cell: Cell) -> bool:
             return cell.skip is None and not state_of(self.folder, cell, keep).flaws
 
-        return [cell for cell in self.cells if cell.key in asked or complete(cell)]
+        shown = [cell for cell in self.cells if cell.key in asked or complete(cell)]
+        whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
+        return self.cells if whole else shown
 
     def time(self, cells: Sequence[Cell]) -> tuple[Timing | None, bool]:
         """The timing of all cells, and whether it was measured now (not found stored)."""
