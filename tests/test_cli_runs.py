@@ -53,19 +53,20 @@ def no_report(monkeypatch):
 
 
 def columns(out):
-    """Lines of a table by sampler."""
-    return {
-        name: line for line in out.splitlines() for name in re.findall(r"\b(ddim|ddpm|noisy|euler-maruyama)\b", line)
-    }
+    """Words of the lines of a table by sampler."""
+    names = ("ddim", "ddpm", "noisy", "euler-maruyama")
+    return {name: line.split() for line in reversed(out.splitlines()) for name in names if f" {name} " in line}
 
 
 def test_plan_before_and_after_a_run(diffbench, here):
     before = tree(here)
     code, out, err = diffbench("plan", "./suite.yaml", "--out", "elsewhere/new")
     assert (code, err) == (0, "")
-    lines = columns(out.partition("\n1 cell skipped")[0])
-    assert lines["ddim"].split()[-5:] == ["5", "10", "?", "missing"][-5:] or "missing" in lines["ddim"]
-    assert "same as ddpm/nfe=2" in out and "skipped" in out
+    lines = columns(out)
+    assert lines["ddim"] == ["tiny", "ddim", "nfe", "2", "2", "5", "10", "?", "missing"]
+    assert lines["ddpm"][-4:] == ["5", "10", "?", "missing"]
+    assert lines["noisy"][-6:] == ["–", "–", "–", "same", "as", "ddpm/nfe=2"]
+    assert lines["euler-maruyama"][-4:] == ["–", "–", "–", "skipped"]
     assert "4 cells (2 missing, 1 same, 1 skipped); to do: 10 samples, 20 evaluations" in out
     assert "disk when done: " in out
     assert "time: unknown; no earlier run tells how fast tiny is at this batch size; --probe measures it" in out
@@ -120,7 +121,7 @@ def test_status_says_what_is_there_by_its_exit_code(diffbench, here):
     code, out, err = diffbench("status", "runs/tiny", "--verify")
     assert code == 4 and f"{features[0].relative_to(here)}: does not match the sha256" in err
     assert "1 damaged files; diffbench run runs/tiny/suite.yaml --out runs/tiny makes them again" in err
-    assert "1 of 2 cells are not complete" in out
+    assert "runs/tiny: 1 of 2 cells are not complete" in out
 
     features[0].write_bytes(whole)
     features[0].with_name(f"{features[0].name.partition('.')[0]}.json").unlink()
