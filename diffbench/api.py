@@ -29,8 +29,10 @@ class Results:
     def report(self) -> Path:
         """Draw figures, tables and pages into the run folder; returns the path of ``report.html``."""
         from diffbench.report.page import draw
+        from diffbench.store.manifest import write_manifest
 
         draw(self.folder)
+        write_manifest(self.folder)
         return self.folder / "report.html"
 
 

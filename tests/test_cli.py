@@ -5,25 +5,6 @@ import sys
 import pytest
 
 from diffbench import results
-from diffbench.cli import main
-
-
-@pytest.fixture
-def diffbench(monkeypatch, capsys, tmp_path):
-    """Runs the command line in a folder of its own; returns exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["diffbench", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as leave:
-            code = leave.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def write(text, path="suite.yaml"):

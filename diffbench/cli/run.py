@@ -75,9 +75,10 @@ def _show_results(summary: RunSummary, as_json: bool) -> None:
     from diffbench import results
     from diffbench.report.page import draw as draw_report
     from diffbench.report.tables import terminal_table
-    from diffbench.store.manifest import write_manifest
+    from diffbench.store.manifest import damaged_derived, write_manifest
 
-    if summary.sampled or _older(summary.folder / "report.html", summary.folder / results.PARQUET):
+    page, source = summary.folder / "report.html", summary.folder / results.PARQUET
+    if summary.sampled or _older(page, source) or any(damaged_derived(summary.folder)):
         draw_report(summary.folder)
         write_manifest(summary.folder)
     table = results.read(summary.folder)

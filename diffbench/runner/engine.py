@@ -27,10 +27,14 @@ from diffbench.status.stored import Part, distinct, state_of
 from diffbench.store.atomic import write_atomically
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
+from diffbench.store.sessions import PROVENANCE
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.select import select
 from diffbench.suite.spec import Suite
+
+# What a run writes outside its cells; the report writes the rest.
+_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json")
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def execute(
     except KeyboardInterrupt:
         if run.session.shards:
             run.session.write(finished=True)
+            write_manifest(folder, only=_OWN)
         raise Interrupted(f"interrupted after {run.session.shards} shards; the same command resumes") from None
     return RunSummary(folder, run.chosen, run.failed, sampled, changed, scored=part is None)
 
@@ -142,6 +147,7 @@ class _Run:
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
+        write_manifest(self.folder, only=_OWN)
 
     def go(self) -> tuple[int, bool]:
         """Sample, and unless this is one part of a run, time and score; shards made, and whether results changed."""
@@ -153,6 +159,7 @@ class _Run:
             sampled = self.sampling.make(work)
         if self.part is not None:
             self.session.write(finished=True)
+            write_manifest(self.folder, only=_OWN)
             return sampled, False
         shown = self.shown()
         with self.session.phase("timing"):
@@ -161,7 +168,7 @@ class _Run:
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
             self.session.write(finished=True)
-        write_manifest(self.folder)
+        write_manifest(self.folder, only=_OWN)
         return sampled, changed
 
     def expect(self, work: Work) -> None:
@@ -180,14 +187,16 @@ class _Run:
         )
 
     def shown(self) -> list[Cell]:
-        """The table's cells: those asked for, and the others of the plan that are complete."""
+        """The table's cells: those asked for and the others that are complete; skipped ones with all the rest."""
         asked = {cell.key for cell in self.chosen}
         keep = self.suite.run.keep.samples
 
         def complete(cell: Cell) -> bool:
             return cell.skip is None and not state_of(self.folder, cell, keep).flaws
 
-        return [cell for cell in self.cells if cell.key in asked or complete(cell)]
+        shown = [cell for cell in self.cells if cell.key in asked or complete(cell)]
+        whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
+        return self.cells if whole else shown
 
     def time(self, cells: Sequence[Cell]) -> tuple[Timing | None, bool]:
         """The timing of all cells, and whether it was measured now (not found stored)."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from diffbench.errors import OtherCode, StoreError, UsageError
 from diffbench.status.stored import PROBE
 from diffbench.store.atomic import create, read_bytes
+from diffbench.store.manifest import write_manifest
 from diffbench.store.probe import Answers, difference, read_answers, settle
 from diffbench.store.sealed import read_sealed
-from diffbench.store.sessions import FOLDER, write_provenance
+from diffbench.store.sessions import FOLDER, PROVENANCE, write_provenance
 from diffbench.store.shards import ShardRange, Store, Wanted
 from diffbench.suite.read import read_suite
 
@@ -48,6 +49,7 @@ def merge_runs(out: Path, runs: Sequence[Path]) -> Merged:
         for path in sorted((run / FOLDER).glob("*.json")):
             create(out / FOLDER / path.name, read_bytes(path))
     write_provenance(out)
+    write_manifest(out, only=("suite.yaml", PROVENANCE))
     return merged
 
 

@@ -105,7 +105,7 @@ def _closest(run: Path, cell: Cell) -> Iterator[str]:
             identity = read_sealed(path)["identity"]
         except (StoreError, KeyError):
             continue
-        if path.parent.name != cell.id:
+        if path.parent.name != cell.id and Store(run).ranges(path.parent.name):  # described cells may have no samples
             candidates.append((_differing(_flat(identity), own), path.parent.name))
     if not candidates:
         yield f"no other cell is stored in {run}"

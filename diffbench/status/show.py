@@ -133,8 +133,8 @@ def _time(states: Sequence[CellState], rates: Rates) -> str:
 
 def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> list[str]:
     """What is done of a run, and what to do about the rest."""
-    counts = Counter(row["state"] for row in rows if row["same_as"] is None)
-    todo = sum(count for word, count in counts.items() if word not in ("done", "skipped"))
+    counts = Counter(row["state"] for row in rows if row["same_as"] is None and row["state"] != "skipped")
+    todo = counts.total() - counts["done"]
     if not todo:
         return [*reasons(rows), f"{run}: all {counts['done']} cells are sampled"]
     return [*reasons(rows), f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]

@@ -7,7 +7,7 @@ lists the others, so that damage to any file of a run can be found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from diffbench.errors import StoreError
@@ -22,33 +22,44 @@ MANIFEST = "manifest.json"
 _APART = ("cells", "probes", "sessions")
 
 
-def write_manifest(run: Path) -> None:
+def write_manifest(run: Path, only: Collection[str] | None = None) -> None:
     """List all files outside ``cells``, ``probes`` and ``sessions``, whose files carry their own hashes.
 
-    Written again until the disk agrees, so that of several processes that write at once the last one's list holds.
-    Raises StoreError.
+    With ``only`` (names) what is stated of the others stays, so that damage to them is still found. Written again until
+    the disk agrees, so that of several processes that write at once the last one's list holds. Raises StoreError.
     """
     while True:
-        files = _derived(run)
-        write_sealed(run / MANIFEST, {"format": FORMAT, "files": files})
-        if _derived(run) == files:
+        files = _derived(run, only)
+        listed = files if only is None else dict(sorted({**_stated(run), **files}.items()))
+        write_sealed(run / MANIFEST, {"format": FORMAT, "files": listed})
+        if _derived(run, only) == files:
             return
 
 
-def _derived(run: Path) -> dict[str, dict[str, object]]:
+def _stated(run: Path) -> dict[str, dict[str, object]]:
+    try:
+        files: dict[str, dict[str, object]] = read_sealed(run / MANIFEST)["files"]
+    except StoreError:
+        return {}
+    return files
+
+
+def _derived(run: Path, only: Collection[str] | None = None) -> dict[str, dict[str, object]]:
     files: dict[str, dict[str, object]] = {}
     tops = [path for path in run.iterdir() if path.name not in (*_APART, MANIFEST)] if run.is_dir() else []
     for path in sorted(file for top in tops for file in (top.rglob("*") if top.is_dir() else [top])):
         if path.is_file() and not path.name.endswith(TEMPORARY):
+            if only is not None and path.relative_to(run).as_posix() not in only:
+                continue
             data = read_bytes(path)
             entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
             files[path.relative_to(run).as_posix()] = entry
-    return files
+    return dict(sorted(files.items()))
 
 
 def damage(run: Path) -> Iterator[str]:
     """One line for each file of a run folder that is not what its manifest or its own seal says."""
-    yield from _damaged_derived(run)
+    yield from damaged_derived(run)
     store = Store(run)
     for path in sorted([*run.glob("sessions/*.json"), *run.glob("cells/*/*.json"), *run.glob("probes/*.json")]):
         try:
@@ -70,7 +81,8 @@ def damage(run: Path) -> Iterator[str]:
                 yield str(error)
 
 
-def _damaged_derived(run: Path) -> Iterator[str]:
+def damaged_derived(run: Path) -> Iterator[str]:
+    """One line for each file that is missing or not what the manifest says, and for a manifest that can't be read."""
     try:
         stated = read_sealed(run / MANIFEST)["files"]
     except StoreError as error:
@@ -90,7 +102,10 @@ def _damaged_scores(folder: Path) -> Iterator[str]:
         return
     try:
         stated = read_sealed(path).get("influence")
-        if hashlib.sha256(read_bytes(folder / "scores.safetensors")).hexdigest() != stated:
-            yield f"{folder / 'scores.safetensors'}: does not match the sha256 in scores.json"
     except StoreError:  # told already
         return
+    try:
+        if hashlib.sha256(read_bytes(folder / "scores.safetensors")).hexdigest() != stated:
+            yield f"{folder / 'scores.safetensors'}: does not match the sha256 in scores.json"
+    except StoreError as error:
+        yield str(error)

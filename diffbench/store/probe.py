@@ -96,7 +96,7 @@ def _change(old: Answer, new: Answer) -> float:
     if not np.array_equal(finite, np.isfinite(new.values)):
         return float("inf")
     scale = np.broadcast_to(np.maximum(old.scale, np.finfo(np.float64).tiny), old.values.shape)
-    changes = np.abs(new.values - old.values)[finite] / scale[finite]
+    changes = np.abs(new.values[finite] - old.values[finite]) / scale[finite]
     return float(changes.max(initial=0.0))
 
 
