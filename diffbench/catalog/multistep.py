@@ -67,11 +67,7 @@ class PNDMOptions(Options):
 
 
 def _third_order(options: ThirdOrderOptions) -> int:
-    return 3 if options.corrected and not options.lower_order_final else 2
-
-
-def _unipc_order(options: UniPCOptions) -> int:
-    return min(options.order + 1, 2) if options.lower_order_final else options.order + 1
+    return 3 if options.corrected else 2
 
 
 def _deis_same_as(options: DEISOptions) -> tuple[str, dict[str, Any]] | None:
@@ -132,14 +128,14 @@ ENTRIES = (
         target=f"{_EXPONENTIAL}:UniPC",
         summary="exponential predictor and corrector on the denoised estimate; the correction costs no evaluation",
         source="Zhao et al. 2023 (UniPC), Algorithms 5 and 6",
-        order=2,
-        order_with=_unipc_order,
+        order=4,
+        order_with=lambda options: options.order + 1,
         stochastic=lambda options: False,
         options=UniPCOptions,
     ),
     SamplerEntry(
         name="deis",
-        target=f"{_ADAMS}:DEIS",
+        target=f"{_ADAMS}:deis",
         summary="Adams-Bashforth on the noise estimate, a polynomial in time, sigma or log sigma",
         source="Zhang & Chen 2023 (DEIS), Eq. 14 and 15 (tAB), section 4 (rhoAB)",
         order=4,
@@ -150,7 +146,7 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="lms",
-        target=f"{_ADAMS}:LMS",
+        target=f"{_ADAMS}:lms",
         summary="variable-step Adams-Bashforth in sigma",
         source="Hairer, Norsett & Wanner 1993, section III.5; Zhang & Chen 2023 (DEIS), rhoAB",
         order=4,
@@ -161,7 +157,7 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="ipndm-v",
-        target=f"{_ADAMS}:LMS",
+        target=f"{_ADAMS}:lms",
         summary="iPNDM with coefficients for unequal steps: lms of the same order",
         source="Zhang & Chen 2023 (DEIS), appendix H.3, on unequal steps",
         order=4,
@@ -172,7 +168,7 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="ipndm",
-        target=f"{_ADAMS}:IPNDM",
+        target=f"{_ADAMS}:ipndm",
         summary="Adams-Bashforth in sigma with the coefficients of equal steps, low orders first",
         source="Zhang & Chen 2023 (DEIS), appendix H.3 (iPNDM); Liu et al. 2022 (PNDM), Eq. 12",
         order=2,

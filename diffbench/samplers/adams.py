@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
+from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.integrate import Denoise, Noise, State
 from diffbench.samplers.moments import interpolating_weights, moments_in
 from diffbench.samplers.multistep import MultistepPlan, MultistepSampler, empty_plan, noise_estimate
@@ -111,19 +112,17 @@ class DEIS(MultistepSampler):
     """Zhang & Chen 2023 (DEIS): eps is the polynomial of ``degree`` in ``variable`` through the last estimates.
 
     Eq. 14 and 15 with the integral over sigma, which is the paper's rho: x_hat is its x / Psi. ``t``: tAB, in the
-    family's own time; ``rho``: rhoAB; ``log-rho``: in log sigma. The first steps have fewer estimates; the step onto
-    sigma = 0 is of degree 0, except for ``rho``.
+    family's own time; ``log-rho``: in log sigma; rhoAB is :class:`LMS`. The first steps have fewer estimates; the step
+    onto sigma = 0 is of degree 0.
     """
 
     estimate = "noise"
 
-    def __init__(self, variable: Literal["t", "rho", "log-rho"] = "t", degree: int = 3) -> None:
+    def __init__(self, variable: Literal["t", "log-rho"], degree: int) -> None:
         self.variable, self.degree = variable, degree
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> MultistepPlan:
         """The weights of the estimates."""
-        if self.variable == "rho":
-            return LMS(self.degree + 1).plan(grid, schedule)
         variable: Callable[[FloatArray], FloatArray] = np.log if self.variable == "log-rho" else schedule.t_of
         plan = empty_plan(grid, self.degree + 1)
         at = variable(grid.sigma[grid.sigma > 0])
@@ -134,3 +133,18 @@ class DEIS(MultistepSampler):
             nodes = (at[known] - at[i]) / (at[i + 1] - at[i]) if order > 1 else np.zeros(1)
             plan.weights[i, :order] = interpolating_weights(nodes, moments_in(variable, sigma, target, order))
         return plan
+
+
+def lms(order: int = 4) -> DDIM | LMS:
+    """The sampler ``lms``; one estimate makes an Euler step."""
+    return DDIM() if order == 1 else LMS(order)
+
+
+def ipndm(order: int = 4) -> DDIM | IPNDM:
+    """The sampler ``ipndm``; one estimate makes an Euler step."""
+    return DDIM() if order == 1 else IPNDM(order)
+
+
+def deis(variable: Literal["t", "rho", "log-rho"] = "t", degree: int = 3) -> DDIM | LMS | DEIS:
+    """The sampler ``deis``: rhoAB is variable-step Adams-Bashforth in sigma."""
+    return lms(degree + 1) if variable == "rho" or degree == 0 else DEIS(variable, degree)
