@@ -32,10 +32,11 @@ class SamplerEntry:
     """What is known of a sampler before it is imported.
 
     ``order`` is that of the method as a solver of the probability-flow ODE under its default options, ``order_with``
-    under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations`` maps (steps, final, options) to denoiser
-    evaluations per sample. ``needs`` lists what a model must offer: ``sde`` (drift and diffusion in native time) or
-    ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``same_as`` maps options to an equivalent (sampler, options), for
-    samplers that coincide update for update.
+    under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations``
+    maps (steps, final, options) to denoiser evaluations per sample. ``needs`` lists what a model must offer: ``sde``
+    (drift and diffusion in native time) or ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``batch_coupled``: an
+    option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an equivalent (sampler,
+    options), for samplers that coincide update for update.
     """
 
     name: str

@@ -28,7 +28,9 @@ def order_at(i: int, grid: TimeGrid, order: int, lower_order_final: bool) -> int
 
 
 def shares(lam: FloatArray, i: int, indices: Sequence[int]) -> list[float]:
-    """Where the points ``indices`` lie, in lambda, if step i leads from 0 to 1."""
+    """Where the points ``indices`` lie, in lambda, if step i leads from 0 to 1, also if it is infinitely long."""
+    if not np.isfinite(lam[i + 1]):
+        return [0.0 for _ in indices]
     return [float((lam[k] - lam[i]) / (lam[i + 1] - lam[i])) for k in indices]
 
 
@@ -84,6 +86,8 @@ DPM_SOLVER_2M = partial(DPMMultistep, "noise", 2)
 DPMSolver3M = partial(DPMMultistep, "noise", 3)
 DPMPP_2M = partial(DPMMultistep, "denoised", 2)
 DPMPP3M = partial(DPMMultistep, "denoised", 3)
+SDE_DPMPP_2M = partial(DPMMultistep, "denoised", 2, rate=2.0)
+SDEDPMPP3M = partial(DPMMultistep, "denoised", 3, rate=2.0)
 
 
 class UniPC(MultistepSampler):
@@ -119,4 +123,4 @@ class UniPC(MultistepSampler):
         moments = denoised_moments(h, len(points))
         if len(points) == 2:
             moments[1] = (h if self.variant == "bh1" else moments[0]) / 2
-        return interpolating_weights(shares(lam, i, points) if len(points) > 1 else [0.0], moments)
+        return interpolating_weights(shares(lam, i, points), moments)

@@ -1,6 +1,5 @@
-"""Every sampler of the catalog with every choice of its options, for the laws that all of them must obey."""
+"""Every sampler of the catalog with every choice of each option, for the laws that all of them must obey."""
 
-from itertools import product
 from typing import Literal, get_args, get_origin
 
 from diffbench.catalog import SAMPLERS
@@ -18,15 +17,27 @@ def choices(field):
     return [field.default]
 
 
-MORE = {"ddim": [{"eta": 0.4}, {"eta": 1.0}], "heun": [{"s_churn": 20.0}], "edm-euler": [{"s_churn": 20.0}]}
+MORE = {
+    "ddim": [{"eta": 0.4}, {"eta": 1.0}],
+    "euler-ancestral": [{"eta": 0.0}],
+    "dpm2-ancestral": [{"eta": 0.0}],
+    "dpmpp-2s-ancestral": [{"eta": 0.0}],
+    "heun": [{"s_churn": 20.0}],
+    "edm-euler": [{"s_churn": 20.0}],
+    "unipc": [{"order": 2, "variant": "bh1"}],
+    "deis": [{"variable": "rho", "degree": 1}],
+    "sa-solver": [{"tau": 0.0}],
+    "langevin": [{"corrector_steps": 3}],
+    "predictor-corrector": [{"corrector_steps": 2}],
+}
 
 
 def variants(entry):
-    fields = entry.options.model_fields
-    for values in product(*(choices(field) for field in fields.values())):
-        yield entry.name, dict(zip(fields, values, strict=True))
-    for changed in MORE.get(entry.name, []):
-        yield entry.name, {**entry.options().model_dump(), **changed}
+    default = entry.options().model_dump()
+    yield entry.name, default
+    for key, field in entry.options.model_fields.items():
+        yield from ((entry.name, {**default, key: value}) for value in choices(field) if value != default[key])
+    yield from ((entry.name, {**default, **changed}) for changed in MORE.get(entry.name, []))
 
 
 def named(variant):
