@@ -5,7 +5,7 @@ and one file in ``diffbench/scoring``; a grid is one option model here and one f
 """
 
 from diffbench.catalog.entries import Final, MetricEntry, NoOptions, Options, SamplerEntry, load
-from diffbench.catalog.grids import GRIDS
+from diffbench.catalog.grids import GRIDS, PRESETS
 from diffbench.catalog.metrics import COSTS, METRICS
 from diffbench.catalog.samplers import SAMPLERS, Samplers
 
@@ -13,6 +13,7 @@ __all__ = [
     "COSTS",
     "GRIDS",
     "METRICS",
+    "PRESETS",
     "SAMPLERS",
     "Final",
     "MetricEntry",

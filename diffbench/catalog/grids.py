@@ -28,12 +28,42 @@ class ExplicitOptions(Options):
     sigmas: tuple[float, ...] = Field(min_length=1)
 
 
+class ExponentialOptions(SigmaRangeOptions):
+    """Options of the ``exponential`` grid; rho 1 is ``log-snr``."""
+
+    rho: float = Field(default=1.0, gt=0.0)
+
+
+class TimeOptions(Options):
+    """Options of the ``time`` grid: rho 1 is uniform, 2 quadratic."""
+
+    rho: float = Field(default=1.0, gt=0.0)
+    t_end: float | None = Field(default=None, ge=0.0, description="last evaluated time; None: the schedule's own")
+
+
+# The grids that papers sample their own methods on: name -> kind, options.
+PRESETS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "ddim-linear": ("leading", {}),  # Song, Meng & Ermon 2021, appendix D.2
+    "ddim-quadratic": ("quadratic", {}),  # the same; for CIFAR-10
+    "iddpm": ("linspace", {}),  # Nichol & Dhariwal 2021, section 4
+    "score-sde": ("linspace", {}),  # Song et al. 2021, appendix D
+    "pndm": ("leading", {}),  # Liu et al. 2022
+    "edm": ("karras", {"rho": 7.0}),  # Karras et al. 2022, Table 1, with the model's own ends
+    "dpm-solver": ("log-snr", {}),  # Lu et al. 2022, section 3.3
+    "unipc": ("log-snr", {}),  # Zhao et al. 2023, section 4
+    "deis": ("time", {"rho": 2.0}),  # Zhang & Chen 2023, appendix H
+}
+
 GRIDS: Mapping[str, type[Options]] = {
     "trailing": NoOptions,
     "leading": NoOptions,
     "linspace": NoOptions,
     "quadratic": NoOptions,
+    "time": TimeOptions,
     "karras": KarrasOptions,
+    "polynomial": KarrasOptions,
     "log-snr": SigmaRangeOptions,
+    "exponential": ExponentialOptions,
     "explicit": ExplicitOptions,
+    **dict.fromkeys(PRESETS, NoOptions),
 }
