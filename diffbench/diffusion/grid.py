@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from diffbench.catalog import GRIDS
+from diffbench.catalog import GRIDS, PRESETS
 from diffbench.diffusion.continuous import VE
 from diffbench.diffusion.schedule_base import SIGMA_SLACK, FloatArray, NoiseSchedule, require
 from diffbench.errors import ScheduleError
@@ -78,9 +78,13 @@ def time_grid(
     - ``linspace``: round((T - 1)(1 - i/(n-1))); continuous: evenly from t_start to t_end;
     - ``quadratic``: floor(((1 - i/(n-1)) sqrt(0.8 T))^2) (same appendix); continuous: sqrt(t) evenly from
       sqrt(t_start) to sqrt(t_end);
-    - ``karras``: sigma^(1/rho) evenly from sigma_max to sigma_min (Karras et al. 2022, Eq. 5);
+    - ``time``: t^(1/rho) evenly from t_start to t_end, without rounding: rho 1 uniform, 2 quadratic;
+    - ``karras``, ``polynomial``: sigma^(1/rho) evenly from sigma_max to sigma_min (Karras et al. 2022, Eq. 5);
     - ``log-snr``: log sigma evenly from sigma_max to sigma_min (Lu et al. 2022, DPM-Solver, section 3.3);
-    - ``explicit``: the n given sigmas.
+    - ``exponential``: log sigma = log sigma_min + (1 - i/(n-1))^rho log(sigma_max / sigma_min) (k-diffusion's
+      get_sigmas_polyexponential);
+    - ``explicit``: the n given sigmas;
+    - a name of ``catalog.PRESETS``: the grid of a paper, one of the above with its options.
 
     A single point (n = 1) is always t_start (``sigma_max`` where that is an option). The options are those of
     ``catalog.GRIDS``; sigmas must lie within the schedule's [sigma_min, sigma_max]. ScheduleError for anything else,
@@ -89,22 +93,25 @@ def time_grid(
     require(isinstance(steps, int) and steps >= 1, f"grid {kind}: needs at least 1 step, got {steps!r}")
     require(final in ("denoise", "sigma_min"), f"grid {kind}: final must be denoise or sigma_min, got {final!r}")
     checked = _checked_options(kind, options)
-    require(kind != "leading" or schedule.discrete, "grid leading: is defined on discrete schedules only")
+    name = kind
+    if kind in PRESETS:
+        kind, checked = PRESETS[kind][0], _checked_options(PRESETS[kind][0], dict(PRESETS[kind][1]))
+    require(kind != "leading" or schedule.discrete, f"grid {name}: is defined on discrete schedules only")
     points = steps if final == "denoise" else steps + 1
     if kind in _IN_SIGMA:
-        sigma = _within(schedule, kind, _IN_SIGMA[kind](schedule, points, checked))
+        sigma = _within(schedule, name, _IN_SIGMA[kind](schedule, points, checked))
         t, scale = schedule.t_of(sigma), schedule.scale_of(sigma)
     else:
         require(
             not schedule.discrete or points <= schedule.t_start + 1,
-            f"grid {kind}: {points} points do not fit into {schedule.t_start + 1:.0f} indices",
+            f"grid {name}: {points} points do not fit into {schedule.t_start + 1:.0f} indices",
         )
-        t = _IN_TIME[kind](schedule, points) if points > 1 else np.array([schedule.t_start])
+        t = _IN_TIME[kind](schedule, points, checked) if points > 1 else np.array([schedule.t_start])
         sigma, scale = schedule.sigma(t), schedule.scale(t)
     if final == "denoise":
         landing = -1.0 if schedule.discrete else 0.0
         t, sigma, scale = np.append(t, landing), np.append(sigma, 0.0), np.append(scale, 1.0)
-    return TimeGrid(t, sigma, scale, kind, final)
+    return TimeGrid(t, sigma, scale, name, final)
 
 
 def _checked_options(kind: str, options: dict[str, Any]) -> Any:
@@ -125,7 +132,7 @@ def _within(schedule: NoiseSchedule, kind: str, sigma: FloatArray) -> FloatArray
     return sigma
 
 
-def _trailing(schedule: NoiseSchedule, n: int) -> FloatArray:
+def _trailing(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     if schedule.discrete:
         # arange, as diffusers has it: it decides how ties round. Rounding can also give it a point too many.
         length = schedule.t_start + 1
@@ -133,21 +140,30 @@ def _trailing(schedule: NoiseSchedule, n: int) -> FloatArray:
     return np.maximum(schedule.t_start * (np.arange(n, 0.0, -1.0) / n), schedule.t_end)
 
 
-def _leading(schedule: NoiseSchedule, n: int) -> FloatArray:
+def _leading(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return np.arange(n, dtype=np.float64)[::-1] * ((schedule.t_start + 1) // n)
 
 
-def _linspace(schedule: NoiseSchedule, n: int) -> FloatArray:
+def _linspace(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     if schedule.discrete:
         return np.round(np.linspace(0.0, schedule.t_start, n))[::-1].copy()
     return np.linspace(schedule.t_start, schedule.t_end, n)
 
 
-def _quadratic(schedule: NoiseSchedule, n: int) -> FloatArray:
+def _quadratic(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     if schedule.discrete:
         return np.floor(np.linspace(0.0, np.sqrt(0.8 * (schedule.t_start + 1)), n) ** 2)[::-1].copy()
     roots = np.linspace(np.sqrt(schedule.t_start), np.sqrt(schedule.t_end), n)
     return np.clip(roots**2, schedule.t_end, schedule.t_start)
+
+
+def _time(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    start, end = schedule.t_start, schedule.t_end if options.t_end is None else options.t_end
+    require(
+        schedule.t_end <= end < start, f"grid time: t_end must lie within [{schedule.t_end:g}, {start:g}), got {end:g}"
+    )
+    roots = np.linspace(start ** (1 / options.rho), end ** (1 / options.rho), n)
+    return _exact_ends(roots**options.rho, start, end)
 
 
 def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
@@ -168,10 +184,16 @@ def _log_snr(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return _exact_ends(np.exp(np.linspace(np.log(high), np.log(low), n)), high, low)
 
 
-def _exact_ends(sigma: FloatArray, high: float, low: float) -> FloatArray:
-    sigma[-1] = low
-    sigma[0] = high
-    return sigma
+def _exponential(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    high, low = _ends(schedule, options)
+    ramp = np.linspace(1.0, 0.0, n) ** options.rho
+    return _exact_ends(low * np.exp(ramp * np.log(high / low)), high, low)
+
+
+def _exact_ends(points: FloatArray, high: float, low: float) -> FloatArray:
+    points[-1] = low
+    points[0] = high
+    return points
 
 
 def _explicit(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
@@ -180,14 +202,17 @@ def _explicit(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return np.array(given, dtype=np.float64)
 
 
-_IN_TIME: dict[str, Callable[[NoiseSchedule, int], FloatArray]] = {
+_IN_TIME: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
     "trailing": _trailing,
     "leading": _leading,
     "linspace": _linspace,
     "quadratic": _quadratic,
+    "time": _time,
 }
 _IN_SIGMA: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
     "karras": _karras,
+    "polynomial": _karras,
+    "exponential": _exponential,
     "log-snr": _log_snr,
     "explicit": _explicit,
 }

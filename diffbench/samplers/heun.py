@@ -45,12 +45,16 @@ class Heun:
         """The state before the first step."""
         return State(x)
 
+    def churn(self, x: Tensor, i: int, plan: HeunPlan, noise: Noise) -> Tensor:
+        """Algorithm 2, line 6: raise x (B,C,H,W) to the churned sigma."""
+        if plan.churn_std[i] > 0:
+            return x.add(noise.normal("churn", i), alpha=float(plan.churn_std[i]))
+        return x
+
     def step(self, state: State, i: int, plan: HeunPlan, denoise: Denoise, noise: Noise) -> State:
         """Algorithm 2, lines 6 to 11."""
         churned, target = float(plan.churned[i]), float(plan.target[i])
-        x = state.x
-        if plan.churn_std[i] > 0:
-            x = x.add(noise.normal("churn", i), alpha=float(plan.churn_std[i]))
+        x = self.churn(state.x, i, plan, noise)
         denoised = denoise(x, churned)
         if target == 0:
             return State(denoised)
@@ -58,3 +62,13 @@ class Heun:
         euler = x.add(slope, alpha=target - churned)
         slope_at_target = (euler - denoise(euler, target)).div_(target)
         return State(x.add(slope.add_(slope_at_target), alpha=0.5 * (target - churned)))
+
+
+class EDMEuler(Heun):
+    """Karras et al. 2022 (EDM), Algorithm 2 without its lines 9 to 11: churn, then an Euler step. One evaluation."""
+
+    def step(self, state: State, i: int, plan: HeunPlan, denoise: Denoise, noise: Noise) -> State:
+        """Algorithm 2, lines 6 to 8."""
+        churned, ratio = float(plan.churned[i]), float(plan.target[i] / plan.churned[i])
+        x = self.churn(state.x, i, plan, noise)
+        return State(x.mul(ratio).add_(denoise(x, churned), alpha=1 - ratio))

@@ -30,10 +30,14 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """Where a sampler stands: x_hat (B,C,H,W), and earlier denoised estimates, the newest first."""
+    """Where a sampler stands.
+
+    ``x``: x_hat (B,C,H,W); ``history``: earlier estimates, the newest first; ``anchor``: what a corrector adds them to.
+    """
 
     x: Tensor
     history: tuple[Tensor, ...] = ()
+    anchor: Tensor | None = None
 
 
 class Sampler(Protocol):

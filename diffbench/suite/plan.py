@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from diffbench.catalog import GRIDS, SAMPLERS, SamplerEntry
+from diffbench.catalog import GRIDS, SAMPLERS, Options, SamplerEntry
 from diffbench.diffusion.grid import Final, TimeGrid, default_grid, time_grid
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.document.words import shown
@@ -46,6 +46,11 @@ class _Sampler:
     entry: SamplerEntry
     options: dict[str, Any]
     complete: dict[str, Any]
+
+    @property
+    def typed(self) -> Options:
+        """All its options, as the entry's functions take them."""
+        return self.entry.options.model_validate(self.complete)
 
 
 def plan(suite: Suite, only: str | None = None) -> list[Cell]:
@@ -141,7 +146,7 @@ class _Planner:
             budget_kind=budget[0],
             budget=budget[1],
             steps=None if grid is None else grid.steps,
-            nfe=None if grid is None else entry.nfe(grid.steps, choice.final),
+            nfe=None if grid is None else entry.nfe(grid.steps, choice.final, sampler.typed),
             n=suite.samples.n,
             shard=suite.samples.shard,
             batch_size=batch_size,
@@ -157,9 +162,10 @@ class _Planner:
         if unmet := _unmet(entry, model):
             return unmet
         kind, number = budget
-        steps = number if kind == "steps" else entry.steps_within(number, final)
+        steps = number if kind == "steps" else entry.steps_within(number, final, sampler.typed)
         if steps is None:
-            return f"{number} evaluations are too few: one step of {entry.name} costs {entry.nfe(1, final)}"
+            cost = entry.nfe(1, final, sampler.typed)
+            return f"{number} evaluations are too few: one step of {entry.name} costs {cost}"
         key = (id(model.schedule), grid.kind, tuple(sorted(grid.options.items())), steps, final)
         if key not in self.grids:
             try:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from diffbench.catalog import GRIDS
+from diffbench.catalog import GRIDS, PRESETS
 from diffbench.diffusion.grid import TimeGrid, default_grid, time_grid
 from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM, LinearFlow, SubVP
 from diffbench.errors import ScheduleError
@@ -85,6 +85,30 @@ def test_karras_points():
     np.testing.assert_allclose(linear, [50.0, 30.0, 10.0, 0.0], rtol=1e-13)
 
 
+def test_exponential_points():
+    sigma = time_grid(VE(0.002, 80.0), 3, "exponential", sigma_min=0.01, sigma_max=10.0, rho=2.0).sigma
+    np.testing.assert_allclose(sigma, [10.0, 0.01 * 1000**0.25, 0.01, 0.0], rtol=1e-13)
+    plain = [time_grid(VP(), 6, kind).sigma for kind in ("exponential", "log-snr")]
+    np.testing.assert_allclose(*plain, rtol=1e-13)
+
+
+def test_time_points():
+    np.testing.assert_allclose(time_grid(VP(), 4, "time").t, time_grid(VP(), 4, "linspace").t, rtol=1e-14)
+    np.testing.assert_allclose(time_grid(VP(), 4, "time", rho=2.0).t, time_grid(VP(), 4, "quadratic").t, rtol=1e-14)
+    cubic = time_grid(VP(), 3, "time", rho=3.0, t_end=0.008).t
+    np.testing.assert_allclose(cubic, [1.0, 0.6**3, 0.008, 0.0], rtol=1e-14)
+    assert time_grid(DDPM, 3, "time").t.tolist() == [999.0, 499.5, 0.0, -1.0]
+
+
+def test_presets_are_other_grids_under_a_papers_name():
+    for name, (kind, options) in PRESETS.items():
+        preset, same = time_grid(DDPM, 5, name), time_grid(DDPM, 5, kind, **options)
+        np.testing.assert_array_equal(preset.sigma, same.sigma)
+        assert preset.kind == name
+    assert time_grid(DDPM, 4, "ddim-quadratic").t.tolist() == [800, 355, 88, 0, -1]
+    np.testing.assert_array_equal(time_grid(VE(), 5, "polynomial").sigma, time_grid(VE(), 5, "karras").sigma)
+
+
 def test_log_snr_points_are_geometric():
     sigma = time_grid(VE(0.002, 80.0), 4, "log-snr", sigma_min=0.01, sigma_max=10.0).sigma
     np.testing.assert_allclose(sigma, [10.0, 1.0, 0.1, 0.01, 0.0], rtol=1e-13)
@@ -109,7 +133,7 @@ def test_ends_default_to_the_schedule_s_and_are_exact():
 
 @pytest.mark.parametrize(
     ("schedule", "kind"),
-    [(schedule, kind) for schedule in SCHEDULES for kind in GRIDS if schedule.discrete or kind != "leading"],
+    [(s, kind) for s in SCHEDULES for kind in GRIDS if s.discrete or PRESETS.get(kind, (kind,))[0] != "leading"],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -165,6 +189,9 @@ def test_grids_can_not_be_changed():
         (VP(), 5, "leading", {}, "is defined on discrete schedules only"),
         (VP(), 1, "leading", {}, "is defined on discrete schedules only"),
         (VP(), 5, "uniform", {}, "unknown grid 'uniform': use one of trailing, leading"),
+        (VP(), 5, "time", {"t_end": 1e-4}, "grid time: t_end must lie within [0.001, 1), got 0.0001"),
+        (VP(), 5, "pndm", {}, "grid pndm: is defined on discrete schedules only"),
+        (VP(), 5, "edm", {"rho": 7}, "grid edm: rho: Extra inputs"),
         (VP(), 5, "trailing", {"rho": 7}, "grid trailing: rho: Extra inputs"),
         (VP(), 5, "karras", {"rho": -7.0}, "grid karras: rho: Input should be greater than 0"),
         (VP(), 5, "karras", {"sigma_max": 200.0}, "sigma 200 lies outside the model's range [0.010486, 152.167]"),

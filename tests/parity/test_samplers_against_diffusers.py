@@ -11,7 +11,7 @@ from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
-from diffbench.samplers.dpmpp import DPMSolverPP2M
+from diffbench.samplers.exponential import DPMPP_2M
 from diffbench.samplers.heun import Heun
 from diffbench.samplers.integrate import integrate
 
@@ -84,7 +84,7 @@ def test_dpmpp_2m(steps, noise):
     x = noise.normal("start", 0)
     for t in scheduler.timesteps:
         x = scheduler.step(network(x, t.expand(5)), t, x).prev_sample
-    assert_close(ours(DPMSolverPP2M(), with_diffusers_own_alphas(scheduler), steps, noise), x)
+    assert_close(ours(DPMPP_2M(), with_diffusers_own_alphas(scheduler), steps, noise), x)
 
 
 @pytest.mark.parametrize("steps", [5, 20])

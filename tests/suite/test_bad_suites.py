@@ -137,7 +137,7 @@ CASES = [
      ['models[0].sweep.eta: unknown key "eta"; known: dtype, clip']),
     (MODEL + "[{name: ddpm-mnist, dtype: float16, sweep: {§dtype: [float32]}}]\n", ["dtype is fixed above"]),
     # Samplers.
-    (SAMPLER + "[§ddmi]\n", ['samplers[0]: unknown sampler "ddmi"; known: ddim, ddpm, heun', "did you mean"]),
+    (SAMPLER + "[§ddmi]\n", ['samplers[0]: unknown sampler "ddmi"; known: ddim, euler,', "did you mean"]),
     (SAMPLER + "[{id: a, sampler: §huen}]\n", ['samplers[0].sampler: unknown sampler "huen"', 'did you mean "heun"?']),
     (SAMPLER + '[§"diffusers:UniPCMultistepScheduler"]\n', ["samplers[0]: ", "not implemented yet"]),
     (SAMPLER + "[§{id: a}]\n", ['samplers[0]: the key "sampler" is missing; expected the name of a sampler']),

@@ -1,0 +1,94 @@
+"""What an entry of the catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Final = Literal["denoise", "sigma_min"]
+
+
+class Options(BaseModel):
+    """Options of a sampler or metric: unknown keys are errors, values are never coerced silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NoOptions(Options):
+    """A sampler or metric without options."""
+
+
+def one_per_step(steps: int, final: Final, options: Any) -> int:
+    """Evaluations of a method that calls the denoiser once a step."""
+    return steps
+
+
+@dataclass(frozen=True)
+class SamplerEntry:
+    """What is known of a sampler before it is imported.
+
+    ``order`` is that of the method as a solver of the probability-flow ODE under its default options, ``order_with``
+    under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations``
+    maps (steps, final, options) to denoiser evaluations per sample. ``needs`` lists what a model must offer: ``sde``
+    (drift and diffusion in native time) or ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``batch_coupled``: an
+    option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an equivalent (sampler,
+    options), for samplers that coincide update for update.
+    """
+
+    name: str
+    target: str
+    summary: str
+    source: str
+    order: int | None
+    stochastic: Callable[[Any], bool]
+    options: type[Options] = NoOptions
+    evaluations: Callable[[int, Final, Any], int] = one_per_step
+    needs: frozenset[str] = frozenset()
+    batch_coupled: bool = False
+    same_as: Callable[[Any], tuple[str, dict[str, Any]] | None] = field(default=lambda options: None)
+    order_with: Callable[[Any], int | None] | None = None
+
+    def order_of(self, options: Any) -> int | None:
+        """Order with these options (an instance of ``options``)."""
+        return self.order if self.order_with is None else self.order_with(options)
+
+    def nfe(self, steps: int, final: Final = "denoise", options: Any = None) -> int:
+        """Denoiser evaluations per sample that ``steps`` steps cost; ``options`` None: the defaults."""
+        return self.evaluations(steps, final, self.options() if options is None else options)
+
+    def steps_within(self, budget: int, final: Final = "denoise", options: Any = None) -> int | None:
+        """The most steps whose evaluations fit into ``budget``; None if not even one does."""
+        if self.nfe(1, final, options) > budget:
+            return None
+        steps = 1
+        while self.nfe(steps + 1, final, options) <= budget:
+            steps += 1
+        return steps
+
+
+@dataclass(frozen=True)
+class MetricEntry:
+    """What is known of a metric before it is imported.
+
+    ``better`` says which direction is good, ``uses`` what the metric is computed from: ``features`` (against the
+    reference's) or ``logits`` (alone).
+    """
+
+    name: str
+    target: str
+    title: str
+    unit: str | None
+    better: Literal["lower", "higher"]
+    uses: Literal["features", "logits"]
+    source: str
+    options: type[Options] = NoOptions
+
+
+def load(target: str) -> Any:
+    """Import ``module:attribute`` as written in an entry."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

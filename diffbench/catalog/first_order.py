@@ -1,0 +1,139 @@
+"""First-order samplers with one evaluation a step, deterministic or stochastic."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from diffbench.catalog.entries import Options, SamplerEntry
+
+
+class DDIMOptions(Options):
+    """Options of ``ddim``."""
+
+    eta: float = Field(default=0.0, ge=0.0, le=1.0, description="0: the deterministic ODE; 1: ancestral sampling")
+
+
+class AncestralOptions(Options):
+    """Options of the ancestral samplers: how much of the posterior's noise is added, all of it by default."""
+
+    eta: float = Field(default=1.0, ge=0.0, le=1.0, description="0: the deterministic ODE; 1: ancestral sampling")
+
+
+class DDPMOptions(Options):
+    """Options of ``ddpm``."""
+
+    variance: Literal["fixed_small", "fixed_large"] = Field(
+        default="fixed_small", description="posterior variance: beta-tilde (fixed_small) or beta (fixed_large)"
+    )
+
+
+class ChurnOptions(Options):
+    """Options of EDM's samplers, named as in its Algorithm 2; the defaults are deterministic."""
+
+    s_churn: float = Field(default=0.0, ge=0.0)
+    s_min: float = Field(default=0.0, ge=0.0)
+    s_max: float = Field(default=1e9, gt=0.0, description="upper end of the churned sigmas")
+    s_noise: float = Field(default=1.0, gt=0.0)
+
+
+Same = tuple[str, dict[str, Any]]
+
+
+def _ddpm_same_as(options: DDPMOptions) -> Same | None:
+    return ("ddim", {"eta": 1.0}) if options.variance == "fixed_small" else None
+
+
+def _euler_without_churn(options: ChurnOptions) -> Same | None:
+    return ("ddim", {"eta": 0.0}) if options.s_churn == 0 else None
+
+
+_DDIM = "diffbench.samplers.ddim:DDIM"
+
+ENTRIES = (
+    SamplerEntry(
+        name="ddim",
+        target=_DDIM,
+        summary="Euler steps of the probability-flow ODE in sigma, plus eta-scaled noise",
+        source="Song, Meng & Ermon 2021 (DDIM), Eq. 12 and 16",
+        order=1,
+        stochastic=lambda options: options.eta > 0,
+        options=DDIMOptions,
+    ),
+    SamplerEntry(
+        name="euler",
+        target=_DDIM,
+        summary="Euler steps in sigma: ddim with eta 0",
+        source="Karras et al. 2022 (EDM), Eq. 4 with sigma(t) = t, s(t) = 1",
+        order=1,
+        stochastic=lambda options: False,
+        same_as=lambda options: ("ddim", {"eta": 0.0}),
+    ),
+    SamplerEntry(
+        name="dpm-solver-1",
+        target=_DDIM,
+        summary="first-order exponential integrator on the noise estimate: ddim with eta 0",
+        source="Lu et al. 2022 (DPM-Solver), Eq. 3.7 and section 4.1",
+        order=1,
+        stochastic=lambda options: False,
+        same_as=lambda options: ("ddim", {"eta": 0.0}),
+    ),
+    SamplerEntry(
+        name="euler-ancestral",
+        target="diffbench.samplers.ddim:ANCESTRAL",
+        summary="an Euler step down below the target, then noise: ddim with the same eta",
+        source="Song et al. 2021 (Score-SDE), Eq. 47; down and up as in k-diffusion's get_ancestral_step",
+        order=1,
+        stochastic=lambda options: options.eta > 0,
+        options=AncestralOptions,
+        same_as=lambda options: ("ddim", {"eta": options.eta}),
+    ),
+    SamplerEntry(
+        name="sde-dpmpp-1",
+        target="diffbench.samplers.ddim:ANCESTRAL",
+        summary="first-order exponential integrator of the reverse SDE: ddim with eta 1",
+        source="Lu et al. 2022 (DPM-Solver++), Eq. 18",
+        order=None,
+        stochastic=lambda options: True,
+        same_as=lambda options: ("ddim", {"eta": 1.0}),
+    ),
+    SamplerEntry(
+        name="ddpm",
+        target="diffbench.samplers.ddpm:DDPM",
+        summary="ancestral sampling of the discrete reverse chain",
+        source="Ho, Jain & Abbeel 2020 (DDPM), Algorithm 2; variances of section 3.2",
+        order=None,
+        stochastic=lambda options: True,
+        options=DDPMOptions,
+        same_as=_ddpm_same_as,
+    ),
+    SamplerEntry(
+        name="ddim-sigma-hat",
+        target="diffbench.samplers.ddpm:FIXED_LARGE",
+        summary="DDIM's mean for eta 1 with the larger noise sigma-hat: ddpm with variance fixed_large",
+        source="Song, Meng & Ermon 2021 (DDIM), section 5 and appendix D.3",
+        order=None,
+        stochastic=lambda options: True,
+        same_as=lambda options: ("ddpm", {"variance": "fixed_large"}),
+    ),
+    SamplerEntry(
+        name="edm-euler",
+        target="diffbench.samplers.heun:EDMEuler",
+        summary="EDM's sampler with Euler steps: optional churn, no second-order correction",
+        source="Karras et al. 2022 (EDM), Algorithm 2 without lines 9 to 11",
+        order=1,
+        stochastic=lambda options: options.s_churn > 0,
+        options=ChurnOptions,
+        same_as=_euler_without_churn,
+    ),
+    SamplerEntry(
+        name="euler-maruyama",
+        target="diffbench.samplers.euler_maruyama:EulerMaruyama",
+        summary="Euler-Maruyama on the reverse-time SDE in the family's own time",
+        source="Song et al. 2021 (Score-SDE), Eq. 6 and appendix D",
+        order=None,
+        stochastic=lambda options: True,
+        needs=frozenset({"sde"}),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Kinds of time grids and their options; diffbench/diffusion/grid.py holds the formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from diffbench.catalog.entries import NoOptions, Options
+
+
+class SigmaRangeOptions(Options):
+    """Ends of a grid given in sigma; None takes the schedule's own end."""
+
+    sigma_min: float | None = Field(default=None, gt=0.0, description="smallest evaluated sigma")
+    sigma_max: float | None = Field(default=None, gt=0.0, description="first sigma")
+
+
+class KarrasOptions(SigmaRangeOptions):
+    """Options of the ``karras`` grid (EDM, Eq. 5)."""
+
+    rho: float = Field(default=7.0, gt=0.0)
+
+
+class ExplicitOptions(Options):
+    """Options of the ``explicit`` grid: the evaluated sigmas, strictly decreasing."""
+
+    sigmas: tuple[float, ...] = Field(min_length=1)
+
+
+class ExponentialOptions(SigmaRangeOptions):
+    """Options of the ``exponential`` grid; rho 1 is ``log-snr``."""
+
+    rho: float = Field(default=1.0, gt=0.0)
+
+
+class TimeOptions(Options):
+    """Options of the ``time`` grid: rho 1 is uniform, 2 quadratic."""
+
+    rho: float = Field(default=1.0, gt=0.0)
+    t_end: float | None = Field(default=None, ge=0.0, description="last evaluated time; None: the schedule's own")
+
+
+# The grids that papers sample their own methods on: name -> kind, options.
+PRESETS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "ddim-linear": ("leading", {}),  # Song, Meng & Ermon 2021, appendix D.2
+    "ddim-quadratic": ("quadratic", {}),  # the same; for CIFAR-10
+    "iddpm": ("linspace", {}),  # Nichol & Dhariwal 2021, section 4
+    "score-sde": ("linspace", {}),  # Song et al. 2021, appendix D
+    "pndm": ("leading", {}),  # Liu et al. 2022
+    "edm": ("karras", {"rho": 7.0}),  # Karras et al. 2022, Table 1, with the model's own ends
+    "dpm-solver": ("log-snr", {}),  # Lu et al. 2022, section 3.3
+    "unipc": ("log-snr", {}),  # Zhao et al. 2023, section 4
+    "deis": ("time", {"rho": 2.0}),  # Zhang & Chen 2023, appendix H
+}
+
+GRIDS: Mapping[str, type[Options]] = {
+    "trailing": NoOptions,
+    "leading": NoOptions,
+    "linspace": NoOptions,
+    "quadratic": NoOptions,
+    "time": TimeOptions,
+    "karras": KarrasOptions,
+    "polynomial": KarrasOptions,
+    "log-snr": SigmaRangeOptions,
+    "exponential": ExponentialOptions,
+    "explicit": ExplicitOptions,
+    **dict.fromkeys(PRESETS, NoOptions),
+}

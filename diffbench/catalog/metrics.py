@@ -1,0 +1,43 @@
+"""Quality metrics and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from diffbench.catalog.entries import MetricEntry, Options
+
+
+class ISOptions(Options):
+    """Options of ``is``."""
+
+    splits: int = Field(default=1, ge=1, description="the literature's 10 needs thousands of samples")
+    seed: int = Field(default=2020, ge=0, lt=2**32, description="of the shuffle before splitting")
+
+
+_METRICS = (
+    MetricEntry("fid", "diffbench.scoring.fid:fid", "FID", None, "lower", "features", "Heusel et al. 2017, Eq. 6"),
+    MetricEntry(
+        "is",
+        "diffbench.scoring.inception_score:inception_score",
+        "IS",
+        None,
+        "higher",
+        "logits",
+        "Salimans et al. 2016, section 4",
+        ISOptions,
+    ),
+    MetricEntry(
+        "kid", "diffbench.scoring.kid:kid", "KID", None, "lower", "features", "Binkowski et al. 2018, section 4"
+    ),
+)
+
+METRICS: Mapping[str, MetricEntry] = {entry.name: entry for entry in _METRICS}
+
+COSTS: Mapping[str, tuple[str, Literal["lower", "higher"]]] = {
+    "seconds_per_image": ("s", "lower"),
+    "images_per_second": ("1/s", "higher"),
+    "peak_memory_mb": ("MB", "lower"),
+}

@@ -1,0 +1,107 @@
+"""Samplers with several evaluations a step and no memory of earlier steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from diffbench.catalog.entries import Final, SamplerEntry
+from diffbench.catalog.first_order import AncestralOptions, ChurnOptions
+
+_SOLVER = "diffbench.samplers.singlestep"
+_DPM = "Lu et al. 2022 (DPM-Solver)"
+_DPMPP = "Lu et al. 2022 (DPM-Solver++)"
+
+
+def stages(count: int) -> Callable[[int, Final, Any], int]:
+    """Evaluations of a method of ``count`` stages, whose step onto sigma = 0 needs only the first.
+
+    A budget is spent up to a remainder of at most count - 1 evaluations.
+    """
+
+    def evaluations(steps: int, final: Final, options: Any) -> int:
+        return count * (steps - 1) + 1 if final == "denoise" else count * steps
+
+    return evaluations
+
+
+ENTRIES = (
+    SamplerEntry(
+        name="heun",
+        target="diffbench.samplers.heun:Heun",
+        summary="second-order Heun steps in sigma, with optional churn",
+        source="Karras et al. 2022 (EDM), Algorithms 1 and 2",
+        order=2,
+        stochastic=lambda options: options.s_churn > 0,
+        options=ChurnOptions,
+        evaluations=stages(2),
+    ),
+    SamplerEntry(
+        name="dpm-solver-2s",
+        target=f"{_SOLVER}:DPM_SOLVER_2S",
+        summary="second-order singlestep exponential integrator on the noise estimate",
+        source=f"{_DPM}, Algorithm 1 with r1 = 1/2",
+        order=2,
+        stochastic=lambda options: False,
+        evaluations=stages(2),
+    ),
+    SamplerEntry(
+        name="dpm2",
+        target=f"{_SOLVER}:DPM_SOLVER_2S",
+        summary="midpoint steps in log sigma: dpm-solver-2s",
+        source="Karras et al. 2022 (EDM), Eq. 4 by the midpoint rule, the midpoint taken in log sigma",
+        order=2,
+        stochastic=lambda options: False,
+        evaluations=stages(2),
+        same_as=lambda options: ("dpm-solver-2s", {}),
+    ),
+    SamplerEntry(
+        name="dpm2-ancestral",
+        target=f"{_SOLVER}:DPM_2_ANCESTRAL",
+        summary="a midpoint step in log sigma down below the target, then noise",
+        source="k-diffusion, sample_dpm_2_ancestral; down and up as in ddim",
+        order=2,
+        stochastic=lambda options: options.eta > 0,
+        options=AncestralOptions,
+        evaluations=stages(2),
+        same_as=lambda options: ("dpm-solver-2s", {}) if options.eta == 0 else None,
+    ),
+    SamplerEntry(
+        name="dpm-solver-3s",
+        target=f"{_SOLVER}:DPM_SOLVER_3S",
+        summary="third-order singlestep exponential integrator on the noise estimate",
+        source=f"{_DPM}, Algorithm 2 with r1 = 1/3, r2 = 2/3",
+        order=3,
+        stochastic=lambda options: False,
+        evaluations=stages(3),
+    ),
+    SamplerEntry(
+        name="dpmpp-2s",
+        target=f"{_SOLVER}:DPMPP_2S",
+        summary="second-order singlestep exponential integrator on the denoised estimate",
+        source=f"{_DPMPP}, Algorithm 1 with r1 = 1/2",
+        order=2,
+        stochastic=lambda options: False,
+        evaluations=stages(2),
+    ),
+    SamplerEntry(
+        name="dpmpp-2s-ancestral",
+        target=f"{_SOLVER}:DPMPP_2S_ANCESTRAL",
+        summary="a dpmpp-2s step down below the target, then noise",
+        source="k-diffusion, sample_dpmpp_2s_ancestral; down and up as in ddim",
+        order=2,
+        stochastic=lambda options: options.eta > 0,
+        options=AncestralOptions,
+        evaluations=stages(2),
+        same_as=lambda options: ("dpmpp-2s", {}) if options.eta == 0 else None,
+    ),
+    SamplerEntry(
+        name="dpmpp-3s",
+        target=f"{_SOLVER}:DPMPP_3S",
+        summary="third-order singlestep exponential integrator on the denoised estimate",
+        source=f"{_DPMPP}, appendix A (third order) with r1 = 1/3, r2 = 2/3",
+        order=3,
+        stochastic=lambda options: False,
+        evaluations=stages(3),
+    ),
+)

@@ -1,0 +1,125 @@
+"""Samplers of the reverse SDE beyond first order, and those of the Score-SDE family."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from diffbench.catalog.entries import Final, Options, SamplerEntry
+from diffbench.catalog.multistep import ThirdOrderOptions
+
+_EXPONENTIAL = "diffbench.samplers.exponential"
+_SDE = "Song et al. 2021 (Score-SDE)"
+
+
+class SASolverOptions(Options):
+    """Options of ``sa-solver``."""
+
+    tau: float = Field(default=1.0, ge=0.0, le=2.0, description="0: the ODE; 1: the usual reverse SDE")
+    s_min: float = Field(default=0.0, ge=0.0, description="lower end of the sigmas where tau holds; 0 elsewhere")
+    s_max: float = Field(default=1e9, gt=0.0)
+    predictor_order: int = Field(default=3, ge=1, le=4)
+    corrector_order: int = Field(default=4, ge=0, le=4, description="0: no corrector")
+
+
+class ReverseDiffusionOptions(Options):
+    """Options of ``reverse-diffusion``."""
+
+    probability_flow: bool = Field(default=False, description="half the score and no noise")
+
+
+class LangevinOptions(Options):
+    """Options of ``langevin``."""
+
+    corrector_steps: int = Field(default=1, ge=1, le=1000, description="Langevin steps at every sigma")
+    snr: float = Field(default=0.16, gt=0.0, le=1.0, description="signal-to-noise ratio that sets their size")
+    coupled: bool = Field(default=False, description="norms averaged over the batch, as in the authors' code")
+
+
+class PredictorCorrectorOptions(LangevinOptions):
+    """Options of ``predictor-corrector``."""
+
+    predictor: Literal["reverse-diffusion", "ancestral", "probability-flow"] = "reverse-diffusion"
+
+
+def _corrected(steps: int, final: Final, options: Any) -> int:
+    return steps * (1 + int(options.corrector_steps))
+
+
+def _corrections(steps: int, final: Final, options: Any) -> int:
+    return steps * int(options.corrector_steps)
+
+
+def _always(options: Any) -> bool:
+    return True
+
+
+ENTRIES = (
+    SamplerEntry(
+        name="sde-dpmpp-2m",
+        target=f"{_EXPONENTIAL}:SDE_DPMPP_2M",
+        summary="second-order multistep exponential integrator of the reverse SDE",
+        source="Lu et al. 2022 (DPM-Solver++), section 6 (SDE-DPM-Solver++(2M))",
+        order=None,
+        stochastic=_always,
+    ),
+    SamplerEntry(
+        name="sde-dpmpp-3m",
+        target=f"{_EXPONENTIAL}:SDEDPMPP3M",
+        summary="third-order multistep exponential integrator of the reverse SDE, as published or corrected",
+        source="k-diffusion, sample_dpmpp_3m_sde with eta 1",
+        order=None,
+        stochastic=_always,
+        options=ThirdOrderOptions,
+    ),
+    SamplerEntry(
+        name="sa-solver",
+        target="diffbench.samplers.sa_solver:SASolver",
+        summary="stochastic Adams predictor and corrector on the denoised estimate",
+        source="Xue et al. 2023 (SA-Solver), Algorithm 1",
+        order=None,
+        stochastic=lambda options: options.tau > 0,
+        options=SASolverOptions,
+    ),
+    SamplerEntry(
+        name="reverse-diffusion",
+        target="diffbench.samplers.reverse_diffusion:ReverseDiffusion",
+        summary="the reverse process discretised as the forward chain on the grid is",
+        source=f"{_SDE}, Eq. 46 and appendix E",
+        order=None,
+        stochastic=lambda options: not options.probability_flow,
+        options=ReverseDiffusionOptions,
+    ),
+    SamplerEntry(
+        name="ve-ancestral",
+        target="diffbench.samplers.ddim:ANCESTRAL",
+        summary="ancestral sampling of the variance-exploding chain: ddim with eta 1",
+        source=f"{_SDE}, Eq. 47",
+        order=None,
+        stochastic=_always,
+        same_as=lambda options: ("ddim", {"eta": 1.0}),
+    ),
+    SamplerEntry(
+        name="langevin",
+        target="diffbench.samplers.predictor_corrector:LANGEVIN",
+        summary="annealed Langevin dynamics: correctors without a predictor",
+        source=f"{_SDE}, Algorithms 4 and 5; Song & Ermon 2019, Algorithm 1",
+        order=None,
+        stochastic=_always,
+        options=LangevinOptions,
+        evaluations=_corrections,
+        batch_coupled=True,
+    ),
+    SamplerEntry(
+        name="predictor-corrector",
+        target="diffbench.samplers.predictor_corrector:PredictorCorrector",
+        summary="Langevin steps at every sigma, then a predictor's step to the next",
+        source=f"{_SDE}, Algorithms 2 to 5",
+        order=None,
+        stochastic=_always,
+        options=PredictorCorrectorOptions,
+        evaluations=_corrected,
+        batch_coupled=True,
+    ),
+)
