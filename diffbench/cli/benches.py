@@ -58,3 +58,19 @@ def bench_resume(shards: int, device: str, as_json: bool) -> None:
     if not as_json:
         row |= {"seconds": f"{row['seconds']:.2f}", "peak_memory_mb": f"{row['peak_memory_mb']:.0f}"}
     show([row], as_json, ("shards", "cells", "seconds", "peak_memory_mb"))
+
+
+@bench.command("samplers")
+@click.option("--steps", type=click.IntRange(min=2), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=41, show_default=True)
+@_json
+def bench_samplers(steps: int, rounds: int, as_json: bool) -> None:
+    """Time of a step beside the diffusers scheduler of the same method: batch (64, 1, 28, 28), one CPU thread."""
+    from diffbench.runner.bench_samplers import bench_samplers as measure
+
+    costs = measure(steps, rounds)
+    if as_json:
+        show([cost.to_dict() for cost in costs], True, ())
+        return
+    for cost in costs:
+        say(cost.line())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import show
+
+if TYPE_CHECKING:
+    from diffbench.catalog import SamplerEntry
 
 
 @click.group("list")
@@ -18,23 +21,45 @@ def list_() -> None:
 @list_.command("samplers")
 @_json
 def list_samplers(as_json: bool) -> None:
-    """Samplers, with order, randomness and source."""
+    """Samplers: order as ODE solvers, randomness, evaluations a step, source; all for their default options."""
     from diffbench.catalog import SAMPLERS
 
-    rows = [
+    rows = [_sampler(entry) for entry in SAMPLERS.values()]
+    if as_json:
+        show(rows, True, ())
+        return
+    short = [
         {
-            "name": entry.name,
-            "summary": entry.summary,
-            "order": entry.order,
-            "stochastic": entry.stochastic(entry.options()),
-            "nfe_at_10_steps": entry.nfe(10),
-            "needs": sorted(entry.needs),
-            "options": {name: field.default for name, field in entry.options.model_fields.items()},
-            "source": entry.source,
+            "name": row["name"],
+            "order": row["order"] or "–",
+            "noise": "yes" if row["stochastic"] else "no",
+            "NFE/step": f"{row['evaluations_per_step']:g}",
+            "summary": row["summary"],
         }
-        for entry in SAMPLERS.values()
+        for row in rows
     ]
-    show(rows, as_json, ("name", "summary", "source"))
+    show(short, False, ("name", "order", "noise", "NFE/step", "summary"))
+
+
+def _sampler(entry: SamplerEntry) -> dict[str, Any]:
+    options = entry.options()
+    same = entry.same_as(options)
+    return {
+        "name": entry.name,
+        "summary": entry.summary,
+        "order": entry.order,
+        "stochastic": entry.stochastic(options),
+        "evaluations_per_step": entry.nfe(11) - entry.nfe(10),
+        "nfe_at_10_steps": entry.nfe(10),
+        "needs": sorted(entry.needs),
+        "batch_coupled_on_request": entry.batch_coupled,
+        "same_as": None if same is None else {"sampler": same[0], "options": same[1]},
+        "options": {
+            name: {"default": field.default, "description": field.description}
+            for name, field in entry.options.model_fields.items()
+        },
+        "source": entry.source,
+    }
 
 
 @list_.command("metrics")
