@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from diffbench.errors import StoreError
-from diffbench.store.atomic import write_atomically
+from diffbench.store.atomic import update
 
 SCHEMA_VERSION: Final = 1
 PARQUET: Final = "results.parquet"
@@ -222,12 +222,8 @@ def write(table: pd.DataFrame, folder: Path) -> bool:
     metadata = {b"schema_version": str(SCHEMA_VERSION).encode(), _HASH: _content_hash(records)}
     pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
     text = csv_bytes(list(COLUMNS), ([r[name] for name in COLUMNS] for r in records))
-    changed = False
-    for path, data in ((folder / PARQUET, buffer.getvalue()), (folder / CSV, text)):
-        if not path.is_file() or path.read_bytes() != data:
-            write_atomically(path, data)
-            changed = True
-    return changed
+    written = [update(folder / PARQUET, buffer.getvalue()), update(folder / CSV, text)]
+    return any(written)
 
 
 def read(folder: Path) -> pd.DataFrame:

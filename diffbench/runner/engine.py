@@ -24,7 +24,7 @@ from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.status.cost import earlier_rates
 from diffbench.status.show import duration
 from diffbench.status.stored import Part, distinct, state_of
-from diffbench.store.atomic import write_atomically
+from diffbench.store.atomic import update
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
 from diffbench.store.sessions import PROVENANCE
@@ -146,7 +146,7 @@ class _Run:
                 self.sampling.fail(cell, self.probed.failed[cell.id])
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
-        write_atomically(self.folder / "suite.yaml", resolved(self.suite).encode())
+        update(self.folder / "suite.yaml", resolved(self.suite).encode())
         write_manifest(self.folder, only=_OWN)
 
     def go(self) -> tuple[int, bool]:

@@ -20,6 +20,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     write_together(path.parent, {path.name: data})
 
 
+def update(path: Path, data: bytes) -> bool:
+    """Replace ``path`` unless it holds ``data`` already; returns whether it was written. Raises StoreError."""
+    try:
+        if read_bytes(path) == data:
+            return False
+    except StoreError:
+        pass
+    write_atomically(path, data)
+    return True
+
+
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replace several files of one folder, each in one step, in their order; one fsync of the folder covers all.
 

@@ -121,13 +121,14 @@ def stored_digest(path: Path) -> str:
 
 def settle(path: Path, answers: Answers) -> Answers:
     """Store answers unless some are there; returns those that are in force. A damaged file is replaced."""
-    if create(path, seal(answers.to_dict())):
-        return answers
-    try:
-        return read_answers(path)
-    except StoreError:
-        replace_answers(path, answers)
-        return answers
+    for first in (True, False):
+        try:
+            return read_answers(path)
+        except StoreError:
+            if first and create(path, seal(answers.to_dict())):  # False: another process was faster, or it is damaged
+                return answers
+    replace_answers(path, answers)
+    return answers
 
 
 def replace_answers(path: Path, answers: Answers) -> None:

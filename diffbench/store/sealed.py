@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbench.errors import StoreError
-from diffbench.store.atomic import read_bytes, write_atomically
+from diffbench.store.atomic import read_bytes, update
 
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n\Z')
 
@@ -45,13 +45,7 @@ def checked(data: bytes, path: Path | str) -> bytes:
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     """Write sealed JSON atomically; a file that holds the same already is left alone. Raises StoreError."""
-    data = seal(content)
-    try:
-        if read_bytes(path) == data:
-            return
-    except StoreError:
-        pass
-    write_atomically(path, data)
+    update(path, seal(content))
 
 
 def read_sealed(path: Path | str) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def test_a_folder_that_can_only_be_read(box, whole):
     outcome = box.sample("--force", before=calls.install)
     assert outcome.code == 4 and outcome.err.count("\n") == 1 and "Read-only file system" in outcome.err, outcome
     assert box.artefacts() == before == whole.artefacts()
+    repeated = box.sample(before=calls.install)
+    assert repeated.code == 0 and "nothing was sampled" in repeated.out, repeated
     looked = box.call("status", box.run, before=calls.install)
     assert looked.code == 0, looked
     assert results.read(box.run).equals(table)
