@@ -101,7 +101,15 @@ def test_an_unexpected_error_is_one_line_too(diffbench, monkeypatch):
 
 @pytest.mark.parametrize(
     "call",
-    ["--help", "run --help", "list samplers", "list models", "validate quickstart"],
+    [
+        "--help",
+        "run --help",
+        "list samplers",
+        "list models",
+        "validate quickstart",
+        "plan quickstart",
+        "plan quickstart --json",
+    ],
 )
 def test_light_commands_do_not_import_torch(call):
     code = (

@@ -277,7 +277,23 @@ def test_merge_and_cache_from_the_command_line(diffbench, here):
     code, out, _ = diffbench("cache", "gc", "runs/tiny", "--features", "--dry-run")
     assert re.fullmatch(r"features of scored cells: 6 files, \S+ kB would be freed\n", out)
     assert re.search(r"6 files, \S+ kB freed", diffbench("cache", "gc", "runs/tiny", "--features")[1])
-    assert diffbench("status", "runs/tiny")[0] == 3
+
+
+def test_a_run_whose_features_were_freed_is_complete_until_a_score_needs_them(diffbench, here, no_report):
+    before = (here / "runs" / "tiny" / results.PARQUET).read_bytes()
+    assert diffbench("cache", "gc", "runs/tiny", "--features")[0] == 0
+    for verify in ([], ["--verify"]):
+        code, out, _ = diffbench("status", "runs/tiny", *verify)
+        assert code == 0 and "all 2 cells are sampled" in out
+    assert "to do: 0 samples" in diffbench("plan", "./suite.yaml")[1]
+    assert diffbench("run", "./suite.yaml", "--quiet", "--only", "sampler=ddim")[0] == 0
+    assert (here / "runs" / "tiny" / results.PARQUET).read_bytes() == before
+    for more in ("metrics=[is,kid]", "samples.n=6", "metrics=[{metric: is, splits: 2}]"):
+        out = diffbench("plan", "./suite.yaml", "--set", more)[1]
+        assert f"to do: {12 if 'n=6' in more else 10} samples" in out, (more, out)
+    assert "freed by cache gc" in out
+    assert diffbench("run", "./suite.yaml", "--quiet", "--set", "metrics=[is,kid]")[0] == 0
+    assert diffbench("status", "runs/tiny")[0] == 0
 
 
 def test_commands_that_read_and_copy_do_not_import_torch(here):

@@ -59,7 +59,7 @@ def plan(
     spec = read_suite(find_suite(suite), overrides)
     run = out or Path("runs") / spec.name
     images = spec.run.keep.samples
-    states = [state_of(run, cell, images) for cell in plan_suite(spec, only)]
+    states = [state_of(run, cell, images, metrics=spec.metrics) for cell in plan_suite(spec, only)]
     if probe:
         from diffbench.runner.speed import probe_device
 
@@ -96,7 +96,7 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
         raise StoreError(f"{run_folder}: no suite.yaml here; not a run folder")
     spec = read_suite(path)
     images = spec.run.keep.samples
-    states = [state_of(run_folder, cell, images, verify) for cell in plan_suite(spec)]
+    states = [state_of(run_folder, cell, images, verify, spec.metrics) for cell in plan_suite(spec)]
     rows = plan_rows(states, earlier_rates(run_folder), images)
     damaged = list(damage(run_folder)) if verify else []
     if as_json:

@@ -23,7 +23,7 @@ from diffbench.runner.speed import measured_rates
 from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.status.cost import earlier_rates
 from diffbench.status.show import duration
-from diffbench.status.stored import Part, distinct, state_of
+from diffbench.status.stored import Part, distinct, state_of, stored_probe
 from diffbench.store.atomic import update
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
@@ -138,12 +138,12 @@ class _Run:
         keep = self.suite.run.keep.samples
         arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
         self.sampling = Sampling(*arguments)
-        if force:
-            self.sampling.discard(self.distinct, self.part)
-        self.sampling.describe(self.distinct)
         for cell in self.distinct:
             if cell.id in self.probed.failed:
                 self.sampling.fail(cell, self.probed.failed[cell.id])
+        if force:
+            self.sampling.discard(self.distinct, self.part)
+        self.sampling.describe(self.distinct)
         for line in self.session.drift():
             self.progress.note(f"stored samples were made under other conditions, but by answers like today's: {line}")
         update(self.folder / "suite.yaml", resolved(self.suite).encode())
@@ -192,7 +192,8 @@ class _Run:
         keep = self.suite.run.keep.samples
 
         def complete(cell: Cell) -> bool:
-            return cell.skip is None and not state_of(self.folder, cell, keep).flaws
+            known = cell.skip is None and stored_probe(self.folder, cell) is not None
+            return known and not state_of(self.folder, cell, keep, metrics=self.suite.metrics).flaws
 
         shown = [cell for cell in self.cells if cell.key in asked or complete(cell)]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}

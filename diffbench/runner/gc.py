@@ -6,18 +6,16 @@ the run's suite does not have.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from diffbench.errors import StoreError
 from diffbench.runner.code import scoring_code
 from diffbench.runner.features import StoredCell, stored_cell
 from diffbench.runner.score_cache import ScoreCache
-from diffbench.status.stored import distinct, stored_probe, wanted
+from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed
 from diffbench.store.shards import FREED, IMAGES, ShardRange, Store, shard_ranges
@@ -122,11 +120,4 @@ def _features(run: Path, cell: Cell, suite: Suite) -> Iterator[_Find]:
 
 def _scored(store: Store, cell: Cell, stored: StoredCell, suite: Suite) -> bool:
     cache = ScoreCache.open(store.folder(cell.id), stored.digest, scoring_code())
-    kept = [_said(signature) for signature in cache.scores]
-    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in suite.metrics]
-    return all(any(metric.items() <= said.items() for said in kept) for metric in asked)
-
-
-def _said(signature: str) -> dict[str, Any]:
-    parts = json.loads(signature)
-    return {**parts["comparable"], **parts["other"]}
+    return are_scored(cache.scores, cell, suite.metrics)

@@ -91,10 +91,10 @@ class Sampling:
             write_sealed(self.store.folder(cell.id) / "cell.json", cell.to_dict())
 
     def discard(self, cells: Sequence[Cell], part: Part | None) -> None:
-        """Delete the stored shards of these cells. Raises StoreError."""
+        """Delete the stored shards of these cells, except where none could be made instead. Raises StoreError."""
         for cell, shards in numbered(cells):
             for place, shard in shards:
-                if part is None or part.takes(place):
+                if cell.id not in self.failed and (part is None or part.takes(place)):
                     self.store.remove(cell.id, shard)
 
     def make(self, work: Work) -> int:

@@ -13,12 +13,12 @@ from safetensors.numpy import load, save
 
 from diffbench.errors import StoreError
 from diffbench.scoring.interval import Score
+from diffbench.status.stored import SCORES
 from diffbench.store.atomic import read_bytes, write_together
 from diffbench.store.sealed import read_sealed, seal
 from diffbench.store.shards import Arrays
 
 FORMAT = 1
-SCORES = "scores.json"
 INFLUENCE = "scores.safetensors"
 
 _FIELDS = ("value", "se", "ci_low", "ci_high", "n", "reason")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from diffbench.errors import StoreError
 from diffbench.store.probe import stored_digest
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Flaw, ShardRange, Store, Wanted, shard_ranges
+from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
 
 PROBE = "probe.json"
 FAILED = "failed.json"
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,35 @@ def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images)
 
 
-def state_of(run: Path, cell: Cell, images: int, verify: bool = False) -> CellState:
-    """What is stored of one cell; ``verify`` hashes all its files. The probe is not asked again: that needs torch."""
+def state_of(
+    run: Path, cell: Cell, images: int, verify: bool = False, metrics: Sequence[MetricChoice] = ()
+) -> CellState:
+    """What is stored of one cell; ``verify`` hashes all its files. The probe is not asked again: that needs torch.
+
+    Features that ``cache gc`` freed are no flaw where the scores of all ``metrics`` (if any are given) are stored.
+    """
     if cell.skip is not None:
         return CellState(cell, 0)
     store, need = Store(run), wanted(cell, images, stored_probe(run, cell))
     shards = shard_ranges(cell.n, cell.shard)
     flaws = {shard: flaw for shard in shards if (flaw := store.flaw(cell.id, shard, need, verify)) is not None}
+    if flaws and all(flaw.kind == "freed" for flaw in flaws.values()) and metrics and _scored(run, cell, metrics):
+        flaws = {}
     return CellState(cell, len(shards), flaws, failure(run, cell.id))
+
+
+def _scored(run: Path, cell: Cell, metrics: Sequence[MetricChoice]) -> bool:
+    try:
+        return are_scored(read_sealed(Store(run).folder(cell.id) / SCORES)["scores"], cell, metrics)
+    except (StoreError, KeyError):
+        return False
+
+
+def are_scored(signatures: Iterable[str], cell: Cell, metrics: Iterable[MetricChoice]) -> bool:
+    """Whether each metric, at the cell's number of samples, has a score among those of these signatures."""
+    kept = [{**parts["comparable"], **parts["other"]} for parts in map(json.loads, signatures)]
+    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in metrics]
+    return all(any(metric.items() <= said.items() for said in kept) for metric in asked)
 
 
 def failure(run: Path, cell: str) -> str | None:

@@ -21,6 +21,7 @@ from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
 from diffbench.scoring.images import quantise
 from diffbench.scoring.mnist_features import MnistFeatures
+from diffbench.status.stored import state_of
 from diffbench.store.manifest import damage
 from diffbench.store.sealed import read_sealed
 
@@ -264,3 +265,32 @@ def test_what_a_sampler_of_ones_own_imports_counts_too(checkpoint, tmp_path, mon
         assert tree(tmp_path / "run") == before
     finally:
         sys.modules.pop("own_probed", None)
+
+
+def test_a_cell_that_could_not_be_asked_is_recorded_as_failed_and_loses_nothing(checkpoint, copy, monkeypatch):
+    suite = tiny_suite(checkpoint, samples={"n": 6, "shard": 2})
+    before = {name: shards(copy, cell) for name, cell in cells(suite).items()}
+
+    def raises(*arguments, **keywords):
+        raise RuntimeError("no such operator")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UNet2DModel, "forward", raises)
+        for force in (False, True):
+            assert len(run(suite, copy, force=force).failed) == 2
+    state = state_of(copy, cells(suite)["ddim"], 3)
+    assert state.word == "failed" and state.failed == "RuntimeError: no such operator"
+    assert {name: shards(copy, cell) for name, cell in cells(suite).items()} == before
+    assert run(suite, copy).sampled == 2
+    assert state_of(copy, cells(suite)["ddim"], 3).word == "done"
+    assert not list(copy.glob("cells/*/failed.json"))
+
+
+def test_samples_under_unknown_answers_stand_in_no_table_unasked(checkpoint, copy, monkeypatch):
+    suite = tiny_suite(checkpoint)
+    probe = copy / "cells" / cells(suite)["ddpm"].id / "probe.json"
+    probe.write_bytes(probe.read_bytes()[:-5])
+    network(monkeypatch, 1.5)
+    run(suite, copy, only="sampler=ddim", force=True)
+    assert list(rows(copy).index) == ["ddim"]
+    assert run(suite, copy).sampled == SHARDS
