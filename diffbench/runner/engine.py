@@ -16,7 +16,7 @@ from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
 from diffbench.runner.references import write_references
-from diffbench.runner.resume import Probed, ask
+from diffbench.runner.resume import Probed, answer_alike, ask
 from diffbench.runner.sampling import Sampling, Work
 from diffbench.runner.scores import Scorer
 from diffbench.runner.speed import measured_rates
@@ -195,7 +195,9 @@ class _Run:
             known = cell.skip is None and stored_probe(self.folder, cell) is not None
             return known and not state_of(self.folder, cell, keep, metrics=self.suite.metrics).flaws
 
-        shown = [cell for cell in self.cells if cell.key in asked or complete(cell)]
+        others = distinct(cell for cell in self.cells if cell.key not in asked and complete(cell))
+        alike = answer_alike(self.folder, others, self.loaded) | {cell.id for cell in self.distinct}
+        shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and cell.skip is None)]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
         return self.cells if whole else shown
 
@@ -208,10 +210,12 @@ class _Run:
         path = self.folder / "timing.json"
         timing = load_timing(path)
         conditions = self.session.conditions()
-        if timing is not None and timing.covers(cells, str(self.device), limit, batch_size, conditions):
+        probes = {cell.id: self.probed.digests.get(cell.id) or stored_probe(self.folder, cell) or "" for cell in cells}
+        if timing is not None and timing.covers(cells, str(self.device), limit, batch_size, conditions, probes):
             return timing, False
         self.progress.begin("timing", limit)
         timing = timing_pass(cells, self.loaded.model, self.device, limit, batch_size, conditions, self.progress.reach)
+        timing.probes = probes
         write_sealed(path, timing.to_dict())
         return timing, True
 

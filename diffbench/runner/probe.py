@@ -27,6 +27,7 @@ LEVELS = 4
 MOST_ELEMENTS = 256
 _SIDE = 4
 _CELL_INPUTS = 2
+_MOST_STATES = 8
 
 
 @torch.inference_mode()
@@ -60,7 +61,7 @@ def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
 
 @torch.inference_mode()
 def ask_sampler(model: Model, cell: Cell) -> Answers:
-    """Where the cell's sampler takes two samples of N(0.1, 0.25), in float64.
+    """Where the cell's sampler takes two samples of N(0.1, 0.25), in float64: states along the way and the last one.
 
     D = 0.1 + (x - 0.1) / (1 + 4 sigma^2) is linear in x, so no coefficient of the sampler is without effect.
     """
@@ -68,8 +69,17 @@ def ask_sampler(model: Model, cell: Cell) -> Answers:
     channels, height, width = cell.card.sample_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
     noise = NoiseSource(cell.seed, range(_CELL_INPUTS), shape, device=model.device, dtype=torch.float64)
-    landed = integrate(make_sampler(cell), _known_denoiser, cell.grid, model.schedule, noise)
-    return Answers({"trajectory": _answer(landed, "float64")})
+    seen: dict[int, Tensor] = {}
+    kept = set(np.linspace(0, cell.grid.steps - 1, min(_MOST_STATES, cell.grid.steps)).round().astype(int).tolist())
+
+    def observe(step: int, x_hat: Tensor) -> None:
+        if step in kept:
+            seen[step] = x_hat.clone()
+
+    landed = integrate(make_sampler(cell), _known_denoiser, cell.grid, model.schedule, noise, observe)
+    states = np.stack([_some(state) for state in (*seen.values(), landed)])
+    scale = np.abs(states).max(axis=(1, 2), keepdims=True)
+    return Answers({"trajectory": Answer(states, "float64", scale)})
 
 
 def _known_denoiser(x_hat: Tensor, sigma: Tensor) -> Denoised:

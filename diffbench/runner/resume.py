@@ -61,6 +61,25 @@ def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -
     return probed
 
 
+def answer_alike(run: Path, cells: Sequence[Cell], loaded: Loaded) -> set[str]:
+    """Ids of the cells whose networks and samplers answer today as the run has it stored; nothing is written."""
+    models: dict[Path, Answers] = {}
+    alike: set[str] = set()
+    for cell in cells:
+        path = model_probe(run, cell)
+        try:
+            if path not in models:
+                models[path] = ask_model(loaded.model(cell), loaded.extractor(cell), cell.dtype)
+            sampler = ask_sampler(loaded.model(cell), cell)
+            changed = difference(read_answers(path), models[path])
+            changed = changed or difference(read_answers(cell_probe(run, cell)), sampler)
+        except Exception:  # what can't be asked can't be shown to be of today's code
+            continue
+        if changed is None:
+            alike.add(cell.id)
+    return alike
+
+
 def _changed(
     asked: Sequence[tuple[Cell, Path, Path]], models: dict[Path, Answers], samplers: dict[Path, Answers]
 ) -> list[tuple[Cell, Path, str]]:

@@ -27,7 +27,8 @@ ENOUGH_ROUNDS = 20
 class Timing:
     """Blocks of one timing pass: seconds per image (sampling and decoding) of every block, by cell id.
 
-    ``conditions`` are what else a speed depends on: code, packages, the machine. ``cells`` are all whose turn was due,
+    ``conditions`` are what else a speed depends on: code, packages, the machine; ``probes`` are the digests of the
+    answers that each cell's network and sampler gave, by cell id. ``cells`` are all whose turn was due,
     ``errors`` says why one could not be timed. ``peak_memory_mb`` is the highest memory during one more block of a cell
     (on a CPU: of the whole process), None where it can't be read.
     """
@@ -36,6 +37,7 @@ class Timing:
     batch_size: int
     device: str
     conditions: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, str] = field(default_factory=dict)
     spent: float = 0.0
     rounds: int = 0
     cells: list[str] = field(default_factory=list)
@@ -48,11 +50,19 @@ class Timing:
         return dict(vars(self))
 
     def covers(
-        self, cells: Sequence[Cell], device: str, limit: float, batch_size: int, conditions: dict[str, str]
+        self,
+        cells: Sequence[Cell],
+        device: str,
+        limit: float,
+        batch_size: int,
+        conditions: dict[str, str],
+        probes: dict[str, str],
     ) -> bool:
         """Whether these blocks answer the same question for all these cells, under the same conditions."""
         own = (self.device, self.limit, self.batch_size, self.conditions)
-        return own == (device, limit, batch_size, conditions) and {cell.id for cell in cells} <= set(self.cells)
+        timed = {cell.id for cell in cells} <= set(self.cells)
+        alike = all(self.probes.get(cell.id) == probes.get(cell.id) for cell in cells)
+        return own == (device, limit, batch_size, conditions) and timed and alike
 
 
 def load_timing(path: Path) -> Timing | None:

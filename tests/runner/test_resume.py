@@ -121,14 +121,18 @@ def test_the_refusal_counts_the_cells_that_would_be_made_again(checkpoint, store
         run(tiny_suite(checkpoint), stored, only="sampler=ddpm")
 
 
-def test_a_change_of_one_sampler_refuses_its_own_cells_only(checkpoint, stored, monkeypatch):
+def test_a_change_of_one_sampler_refuses_its_own_cells_and_takes_them_from_the_table(checkpoint, copy, monkeypatch):
     scale_method(monkeypatch, NoiseSource, "normal", lambda z: z)
     scale_method(monkeypatch, DDPM, "plan", lambda plan: replace(plan, noise_std=plan.noise_std * 1.001))
-    before = tree(stored)
-    assert run(tiny_suite(checkpoint), stored, only="sampler=ddim").sampled == 0
+    assert set(rows(copy).index) == {"ddim", "ddpm", "noisy"}
+    kept = {name: sha for name, sha in tree(copy).items() if name.startswith(("cells/", "probes/"))}
+    assert run(tiny_suite(checkpoint), copy, only="sampler=ddim").sampled == 0
+    assert list(rows(copy).index) == ["ddim"], "samples of the sampler as it was stand in no table of today"
+    before = tree(copy)
     with pytest.raises(OtherCode, match="the sampler of tiny · ddpm .* samples of 1 cell again"):
-        run(tiny_suite(checkpoint), stored)
-    assert tree(stored) == before
+        run(tiny_suite(checkpoint), copy)
+    assert tree(copy) == before
+    assert {name: sha for name, sha in tree(copy).items() if name.startswith(("cells/", "probes/"))} == kept
 
 
 def test_force_makes_exactly_the_selected_cells_again_and_never_mixes(checkpoint, copy, monkeypatch):
@@ -294,3 +298,15 @@ def test_samples_under_unknown_answers_stand_in_no_table_unasked(checkpoint, cop
     run(suite, copy, only="sampler=ddim", force=True)
     assert list(rows(copy).index) == ["ddim"]
     assert run(suite, copy).sampled == SHARDS
+
+
+def test_times_of_another_network_are_taken_again(checkpoint, tmp_path, monkeypatch):
+    """Nothing that has a version or a hash changes here, as when a line of an installed package does."""
+    suite = tiny_suite(checkpoint, samplers=["ddim"], timing={"seconds": 1, "batch_size": 2})
+    run(suite, tmp_path / "run")
+    first = read_sealed(tmp_path / "run" / "timing.json")
+    run(suite, tmp_path / "run")
+    assert read_sealed(tmp_path / "run" / "timing.json") == first
+    network(monkeypatch, 1.5)
+    run(suite, tmp_path / "run", force=True)
+    assert read_sealed(tmp_path / "run" / "timing.json")["probes"] != first["probes"]

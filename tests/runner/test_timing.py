@@ -48,9 +48,11 @@ def test_timing_covers_only_the_same_question():
 
     here = {"code": "c0ffee", "torch": "2.9"}
     timing = Timing(30.0, 8, "cpu", here, cells=["a"], blocks={"a": [0.1]})
-    assert timing.covers([Cell()], "cpu", 30.0, 8, dict(here))
-    assert not timing.covers([Cell()], "cuda:0", 30.0, 8, here)
-    assert not timing.covers([Cell()], "cpu", 30.0, 16, here)
-    assert not timing.covers([Cell()], "cpu", 30.0, 8, {**here, "code": "faster"})
+    timing.probes = {"a": "p"}
+    assert timing.covers([Cell()], "cpu", 30.0, 8, dict(here), {"a": "p"})
+    assert not timing.covers([Cell()], "cpu", 30.0, 8, here, {"a": "another network"})
+    assert not timing.covers([Cell()], "cuda:0", 30.0, 8, here, {"a": "p"})
+    assert not timing.covers([Cell()], "cpu", 30.0, 16, here, {"a": "p"})
+    assert not timing.covers([Cell()], "cpu", 30.0, 8, {**here, "code": "faster"}, {"a": "p"})
     Cell.id = "b"
-    assert not timing.covers([Cell()], "cpu", 30.0, 8, here)
+    assert not timing.covers([Cell()], "cpu", 30.0, 8, here, {"b": "p"})
