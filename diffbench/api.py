@@ -31,8 +31,8 @@ class Results:
         from diffbench.report.page import draw
         from diffbench.store.manifest import write_manifest
 
-        draw(self.folder)
-        write_manifest(self.folder)
+        drawn = draw(self.folder)
+        write_manifest(self.folder, only=[path.relative_to(self.folder).as_posix() for path in drawn])
         return self.folder / "report.html"
 
 

@@ -79,8 +79,8 @@ def _show_results(summary: RunSummary, as_json: bool) -> None:
 
     page, source = summary.folder / "report.html", summary.folder / results.PARQUET
     if summary.sampled or _older(page, source) or any(damaged_derived(summary.folder)):
-        draw_report(summary.folder)
-        write_manifest(summary.folder)
+        drawn = draw_report(summary.folder)
+        write_manifest(summary.folder, only=[path.relative_to(summary.folder).as_posix() for path in drawn])
     table = results.read(summary.folder)
     if as_json:
         rows_as_json(results.rows(table))
@@ -133,6 +133,7 @@ def report(run_folder: Path) -> None:
     from diffbench.report.page import draw as draw_report
     from diffbench.store.manifest import write_manifest
 
-    for path in draw_report(run_folder):
+    drawn = draw_report(run_folder)
+    for path in drawn:
         say(path)
-    write_manifest(run_folder)
+    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])

@@ -18,6 +18,7 @@ import yaml
 
 from diffbench import shipped
 from diffbench.errors import StoreError
+from diffbench.runner.code import sampling_code
 from diffbench.runner.devices import pick_device
 from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
@@ -132,7 +133,7 @@ def _fill(run: Path, suite: Path, device: str) -> int:
         for cell in cells:
             features = random.standard_normal((cell.n, config["feature_dim"]), dtype=np.float32)
             logits = random.standard_normal((cell.n, config["classes"]), dtype=np.float32)
-            info = {"nfe": cell.nfe, "network_evals": cell.nfe, "device": device, "code": ""}
+            info = {"nfe": cell.nfe, "network_evals": cell.nfe, "device": device, "code": sampling_code()}
             for shard in shard_ranges(cell.n, cell.shard):
                 rows = slice(shard.first, shard.last)
                 seen = Artefact({"features": features[rows], "logits": logits[rows]}, {"weights": config["sha256"]})

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from diffbench import results
-from diffbench.errors import Interrupted, SuiteError, UsageError
+from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
 from diffbench.runner.code import sampling_code
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.loaded import Loaded
@@ -24,7 +24,7 @@ from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.status.cost import earlier_rates
 from diffbench.status.show import duration
 from diffbench.status.stored import Part, distinct, state_of, stored_probe
-from diffbench.store.atomic import update
+from diffbench.store.atomic import remove, update
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import write_sealed
 from diffbench.store.sessions import PROVENANCE
@@ -142,6 +142,7 @@ class _Run:
             if cell.id in self.probed.failed:
                 self.sampling.fail(cell, self.probed.failed[cell.id])
         if force:
+            remove(self.folder / "timing.json")
             self.sampling.discard(self.distinct, self.part)
         self.sampling.describe(self.distinct)
         for line in self.session.drift():
@@ -197,9 +198,19 @@ class _Run:
 
         others = distinct(cell for cell in self.cells if cell.key not in asked and complete(cell))
         alike = answer_alike(self.folder, others, self.loaded) | {cell.id for cell in self.distinct}
-        shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and cell.skip is None)]
+        shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and self.intact(cell))]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
         return self.cells if whole else shown
+
+    def intact(self, cell: Cell) -> bool:
+        """Whether a cell that was not asked for could be run: its model's files are those of its card."""
+        if cell.skip is not None:
+            return False
+        try:
+            self.loaded.check(cell)
+        except DiffbenchError:
+            return False
+        return True
 
     def time(self, cells: Sequence[Cell]) -> tuple[Timing | None, bool]:
         """The timing of all cells, and whether it was measured now (not found stored)."""

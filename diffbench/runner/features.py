@@ -27,13 +27,14 @@ class StoredCell:
 
 
 class Tally:
-    """Adds up the manifests of a cell's shards, which come in index order."""
+    """Adds up the manifests of a cell's shards, which come in index order; ``codes`` are those that made them."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._digest = hashlib.sha256()
         self._nfe = self._evals = 0.0
         self._devices: set[str] = set()
+        self.codes: set[str] = set()
 
     def add(self, shard: ShardRange, manifest: Manifest) -> None:
         """The next shard."""
@@ -41,6 +42,7 @@ class Tally:
         self._nfe += shard.size * manifest["nfe"]
         self._evals += shard.size * manifest["network_evals"]
         self._devices.add(str(manifest["device"]))
+        self.codes.add(str(manifest["code"]))
 
     def total(self) -> StoredCell:
         """What all of them say."""
@@ -56,6 +58,8 @@ def stored_cell(store: Store, cell: Cell, wanted: Wanted) -> StoredCell | Flaw:
         if isinstance(found, Flaw) and found.kind != "freed":
             return Flaw(found.kind, f"shard {shard.name}: {found.reason}")
         tally.add(shard, store.manifest(cell.id, shard) if isinstance(found, Flaw) else found)
+    if len(tally.codes) > 1:
+        return Flaw("stale", "its shards were made by different versions of the sampling code")
     return tally.total()
 
 

@@ -28,6 +28,7 @@ MOST_ELEMENTS = 256
 _SIDE = 4
 _CELL_INPUTS = 2
 _MOST_STATES = 8
+_VARIANCES = {"trajectory": 0.25, "wide trajectory": 400.0}
 
 
 @torch.inference_mode()
@@ -61,10 +62,16 @@ def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
 
 @torch.inference_mode()
 def ask_sampler(model: Model, cell: Cell) -> Answers:
-    """Where the cell's sampler takes two samples of N(0.1, 0.25), in float64: states along the way and the last one.
+    """Where the cell's sampler takes two samples of N(0.1, v), in float64: states along the way and the last one.
 
-    D = 0.1 + (x - 0.1) / (1 + 4 sigma^2) is linear in x, so no coefficient of the sampler is without effect.
+    D = 0.1 + (x - 0.1) v / (v + sigma^2) is linear in x. For v = 0.25 it has the size of data; for v = 400 it is larger
+    than any, so that what a sampler does to large values alone, such as clamping them, has an effect.
     """
+    return Answers({name: _trajectory(model, cell, v) for name, v in _VARIANCES.items()})
+
+
+def _trajectory(model: Model, cell: Cell, variance: float) -> Answer:
+    """States (k, inputs, elements) for data of this variance; each is compared relative to its own size."""
     assert cell.grid is not None
     channels, height, width = cell.card.sample_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
@@ -76,15 +83,14 @@ def ask_sampler(model: Model, cell: Cell) -> Answers:
         if step in kept:
             seen[step] = x_hat.clone()
 
-    landed = integrate(make_sampler(cell), _known_denoiser, cell.grid, model.schedule, noise, observe)
+    def denoise(x_hat: Tensor, sigma: Tensor) -> Denoised:
+        level = sigma.to(x_hat.device).view(-1, *[1] * (x_hat.ndim - 1))
+        gain = variance / (variance + level**2)
+        return Denoised(0.1 + (x_hat - 0.1) * gain, torch.full_like(x_hat, -1.0))
+
+    landed = integrate(make_sampler(cell), denoise, cell.grid, model.schedule, noise, observe)
     states = np.stack([_some(state) for state in (*seen.values(), landed)])
-    scale = np.abs(states).max(axis=(1, 2), keepdims=True)
-    return Answers({"trajectory": Answer(states, "float64", scale)})
-
-
-def _known_denoiser(x_hat: Tensor, sigma: Tensor) -> Denoised:
-    level = sigma.to(x_hat.device).view(-1, *[1] * (x_hat.ndim - 1))
-    return Denoised(0.1 + (x_hat - 0.1) / (1 + 4 * level**2), torch.full_like(x_hat, -1.0))
+    return Answer(states, "float64", np.abs(states).max(axis=(1, 2), keepdims=True))
 
 
 def _fixed_images(extractor: Extractor) -> Tensor:

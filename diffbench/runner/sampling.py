@@ -61,15 +61,29 @@ class Sampling:
             if cell.id in self.failed:
                 continue
             own = [shard for place, shard in shards if part is None or part.takes(place)]
-            todo, freed = self._examined(cell, own)
+            todo, freed, codes = self._examined(cell, own)
             if freed and (todo or needs_features(cell)):
                 todo = sorted({*todo, *freed})
+            if len(codes | ({self.session.code} if todo else set())) > 1:
+                other = [shard for shard in own if shard not in todo and self._code(cell, shard) != self.session.code]
+                self.progress.note(f"{cell.label}: {len(other)} shards of other sampling code are made again")
+                todo = sorted({*todo, *other})
+                self.known.pop(cell.id, None)
             if todo:
                 work.append((cell, todo))
         return sorted(work, key=lambda item: (str(item[0].card.directory), item[0].dtype))
 
-    def _examined(self, cell: Cell, shards: Sequence[ShardRange]) -> tuple[list[ShardRange], list[ShardRange]]:
-        """Those that have to be made, and those whose features were freed."""
+    def _code(self, cell: Cell, shard: ShardRange) -> str | None:
+        """Which code made a shard. What answers the probe alike may stay, but not beside shards of another code."""
+        try:
+            return str(self.store.manifest(cell.id, shard)["code"])
+        except (StoreError, KeyError):
+            return None
+
+    def _examined(
+        self, cell: Cell, shards: Sequence[ShardRange]
+    ) -> tuple[list[ShardRange], list[ShardRange], set[str]]:
+        """Those that have to be made, those whose features were freed, and the codes that made the others."""
         todo: list[ShardRange] = []
         freed: list[ShardRange] = []
         need, tally = self.wanted(cell), Tally(cell)
@@ -83,7 +97,7 @@ class Sampling:
                 self.progress.note(f"{found.reason}; this shard is made again")
         if not todo and not freed and sum(shard.size for shard in shards) == cell.n:
             self.known[cell.id] = tally.total()
-        return todo, freed
+        return todo, freed, tally.codes
 
     def describe(self, cells: Sequence[Cell]) -> None:
         """Write what each cell's id stands for, where it is not written yet. Raises StoreError."""
@@ -119,7 +133,8 @@ class Sampling:
         return made
 
     def _make(self, cell: Cell, shard: ShardRange) -> int:
-        if self.store.flaw(cell.id, shard, self.wanted(cell)) is None:  # another process made it in the meantime
+        found = self.store.examine(cell.id, shard, self.wanted(cell))
+        if not isinstance(found, Flaw) and found["code"] == self.session.code:  # another process made it meanwhile
             self.progress.advance((cell.nfe or 0) * shard.size)
             return 0
         begin = time.perf_counter()
