@@ -268,7 +268,7 @@ def test_merge_and_cache_from_the_command_line(diffbench, here):
     broken = sorted((here / "part0" / "cells").glob("*/shard-*.images.safetensors"))[0]
     broken.write_bytes(b"")
     code, _, err = diffbench("merge", "other", "part0", "part1")
-    assert code == 0 and err.startswith("left out: ") and broken.name in err
+    assert code == 3 and err.startswith("left out: ") and broken.name in err and "1 shards were left out" in err
     assert diffbench("merge", "whole", "whole")[0] == 2 and diffbench("merge", "whole")[0] == 2
     code, out, _ = diffbench("cache", "why", "tiny/ddim/nfe=2")
     assert code == 0 and "3 of 3 shards are there and whole" in out

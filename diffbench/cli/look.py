@@ -84,10 +84,12 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
 
     Exit code 3 if anything is missing, 4 if --verify finds damage.
     """
+    from diffbench.status.code import sampling_code
     from diffbench.status.cost import earlier_rates
     from diffbench.status.show import plan_rows, states_table, status_summary
     from diffbench.status.stored import state_of
     from diffbench.store.manifest import damage
+    from diffbench.store.sessions import read_sessions
     from diffbench.suite.plan import plan as plan_suite
     from diffbench.suite.read import read_suite
 
@@ -105,6 +107,10 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
         draw(states_table(rows))
     for line in damaged:
         say(line, err=True)
+    made_by = {str(session.get("code")) for session in read_sessions(run_folder) if session.get("cells")}
+    if made_by - {sampling_code()}:
+        said = "samples were made by other code than today's; run, which asks the probe, tells if they stay"
+        say(f"{run_folder}: {said}", err=as_json)
     command = f"diffbench run {path} --out {run_folder}"
     for line in status_summary(rows, run_folder, command):
         say(line, err=as_json)

@@ -124,6 +124,8 @@ def merge(out: Path, runs: tuple[Path, ...]) -> None:
     for line in merged.skipped:
         say(f"left out: {line}", err=True)
     say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
+    if merged.skipped:
+        raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
 @click.command()

@@ -18,11 +18,11 @@ import yaml
 
 from diffbench import shipped
 from diffbench.errors import StoreError
-from diffbench.runner.code import sampling_code
 from diffbench.runner.devices import pick_device
 from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.resume import ask
+from diffbench.status.code import sampling_code
 from diffbench.status.stored import distinct, wanted
 from diffbench.store.shards import Artefact, ShardRange, Store, shard_ranges
 from diffbench.suite.plan import Cell, plan

@@ -10,7 +10,6 @@ import torch
 
 from diffbench import results
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
-from diffbench.runner.code import sampling_code
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
@@ -21,6 +20,7 @@ from diffbench.runner.sampling import Sampling, Work
 from diffbench.runner.scores import Scorer
 from diffbench.runner.speed import measured_rates
 from diffbench.runner.timing import Timing, load_timing, timing_pass
+from diffbench.status.code import sampling_code
 from diffbench.status.cost import earlier_rates
 from diffbench.status.show import duration
 from diffbench.status.stored import Part, distinct, state_of, stored_probe

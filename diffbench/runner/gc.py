@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffbench.errors import StoreError
-from diffbench.runner.code import scoring_code
 from diffbench.runner.features import StoredCell, stored_cell
 from diffbench.runner.score_cache import ScoreCache
+from diffbench.status.code import scoring_code
 from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed

@@ -10,13 +10,13 @@ from typing import Any
 from diffbench.catalog import COSTS, METRICS, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
-from diffbench.runner.code import scoring_code
 from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score
 from diffbench.scoring.signature import signature
+from diffbench.status.code import scoring_code
 from diffbench.status.stored import wanted
 from diffbench.store.shards import Arrays, Flaw, Store
 from diffbench.suite.plan import Cell

@@ -9,6 +9,7 @@ from typing import Any
 
 from diffbench.document.words import did_you_mean
 from diffbench.errors import DiffbenchError, StoreError, UsageError
+from diffbench.status.code import sampling_code
 from diffbench.status.stored import CellState, state_of, stored_probe
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Store
@@ -92,7 +93,8 @@ def _makers(run: Path, cell: Cell) -> Iterator[str]:
         if now is None:
             agrees = "the run's answers to the probe can't be read"
         else:
-            agrees = f"the run's answers to the probe are {'still' if probe == now else 'no longer'} those"
+            agrees = f"the run's stored answers are {'still' if probe == now else 'no longer'} those"
+        agrees += "" if sampling_code().startswith(code) else f"; today's code is {sampling_code()[:12]}"
         yield f"{count} stored shards: sampling code {code}, device {device}; {agrees}"
 
 

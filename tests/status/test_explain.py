@@ -44,7 +44,7 @@ def test_a_cell_is_found_by_id_prefix_or_name_and_nothing_is_written(suite, runs
     said = explain(cell.id)
     assert said[0] == f"tiny/ddim/nfe=2 in runs/whole: id {cell.id}"
     assert said[1] == "3 of 3 shards are there and whole"
-    assert said[2].startswith("3 stored shards: sampling code ") and said[2].endswith("are still those")
+    assert said[2].startswith("3 stored shards: sampling code ") and said[2].endswith("stored answers are still those")
     assert len(said) == 3
     for name in (cell.id[:6], "tiny/ddim/nfe=2"):
         assert explain(name) == said
@@ -90,7 +90,7 @@ def test_missing_and_damaged_shards_are_named_with_the_reason(suite, copy):
     assert "closest" not in said
 
 
-def test_a_failure_and_other_answers_are_told(suite, copy):
+def test_a_failure_and_other_answers_are_told(suite, copy, monkeypatch):
     cell = cells(suite)["ddim"]
     write_sealed(copy / "cells" / cell.id / "failed.json", {"reason": "oops"})
     path = model_probe(copy, cell)
@@ -99,7 +99,9 @@ def test_a_failure_and_other_answers_are_told(suite, copy):
     said = text(cell.id, copy)
     assert "the last attempt failed: oops" in said
     assert "samples 0 to 1, stale: made by other code or another network" in said
-    assert "are no longer those" in said
+    assert "stored answers are no longer those" in said
+    monkeypatch.setattr("diffbench.status.explain.sampling_code", lambda: "cd" * 32)
+    assert f"today's code is {'cd' * 6}" in text(cell.id, copy)
 
 
 @pytest.mark.parametrize(
