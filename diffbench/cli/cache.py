@@ -42,7 +42,7 @@ def why(cell: str, run_folder: Path | None) -> None:
 def gc(run_folder: Path, features: bool, orphans: bool, dry_run: bool) -> None:
     """Free disk space of RUN.
 
-    The rule: what no command can use any more goes always (temporary files older than an hour; shards that are
+    The rule: what is of no use goes always (temporary files older than an hour; shards that are
     damaged, that other code made, or that a longer one has replaced). Features of cells that are complete and whose
     scores are all stored go with --features: images, scores and intervals stay, a new metric or more samples will
     sample those cells again. Cells that the suite in the run folder does not have go with --orphans.

@@ -1,7 +1,7 @@
 """Disk space that a run can give back, by a stated rule; without torch.
 
-Always: what no command can use any more. On request: the features of cells whose scores are all stored, and cells that
-the run's suite does not have.
+Always: what is damaged, of other code, or replaced by longer shards (only fewer samples could use those). On request:
+the features of cells whose scores are all stored, and cells that the run's suite does not have.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from diffbench.status.code import scoring_code
 from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed
-from diffbench.store.shards import FREED, IMAGES, ShardRange, Store, shard_ranges
+from diffbench.store.shards import FREED, IMAGES, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite
 from diffbench.suite.spec import Suite
@@ -70,7 +70,7 @@ def _finds(run: Path, suite: Suite, features: bool, orphans: bool) -> Iterator[_
                 files = sorted(folder.glob("*"), key=lambda path: (path.suffix != ".json", path.name))
                 yield from (_Find("cells that the suite does not have", path) for path in files)
             continue
-        yield from _unusable(run, cell, suite)
+        yield from _unusable(run, cell)
         if features:
             yield from _features(run, cell, suite)
 
@@ -81,8 +81,8 @@ def _old(folder: Path, pattern: str) -> list[Path]:
     return [path for path in sorted(folder.rglob(pattern)) if path.stat().st_mtime < border]
 
 
-def _unusable(run: Path, cell: Cell, suite: Suite) -> Iterator[_Find]:
-    store, need = Store(run), wanted(cell, suite.run.keep.samples, stored_probe(run, cell))
+def _unusable(run: Path, cell: Cell) -> Iterator[_Find]:
+    store, need = Store(run), Wanted(stored_probe(run, cell), {}, 0)  # what is wanted today may change tomorrow
     stored = store.ranges(cell.id)
     usable = {shard for shard in stored if (flaw := store.flaw(cell.id, shard, need)) is None or flaw.kind == "freed"}
     longest: dict[int, ShardRange] = {}

@@ -71,7 +71,7 @@ def _refuse_other_suites(out: Path, runs: Sequence[Path]) -> None:
 
 def _probes(run: Path) -> Iterable[tuple[Path, Answers]]:
     """The answers stored in a run folder; what is damaged is left out, and so are the shards that rest on it."""
-    for path in sorted([*run.glob("probes/*.json"), *run.glob(f"cells/*/{PROBE}")]):
+    for path in [*sorted(run.glob("probes/*.json")), *sorted(run.glob(f"cells/*/{PROBE}"))]:
         try:
             yield path, read_answers(path)
         except StoreError:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from diffbench.diffusion.denoiser import Denoised
 from diffbench.diffusion.noise import NoiseSource
+from diffbench.errors import CellFailed, ScoringError
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import device_name
-from diffbench.runner.execute import make_sampler
+from diffbench.runner.execute import make_sampler, sample_images
 from diffbench.samplers.integrate import integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
@@ -28,6 +29,7 @@ MOST_ELEMENTS = 256
 _SIDE = 4
 _CELL_INPUTS = 2
 _MOST_STATES = 8
+_REPLAYED = range(1000, 1000 + _CELL_INPUTS)
 _VARIANCES = {"trajectory": 0.25, "wide trajectory": 400.0}
 
 
@@ -57,7 +59,13 @@ def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
         "features": _answer(seen.features, "float32"),
         "logits": _answer(seen.logits, "float32"),
     }
-    return Answers(named, {"device": device_name(model.device), "torch": torch.__version__})
+    return Answers(named, _where(model))
+
+
+def _where(model: Model) -> dict[str, str]:
+    """What else than code and networks decides the last bits."""
+    threads = str(torch.get_num_threads())
+    return {"device": device_name(model.device), "torch": torch.__version__, "threads": threads}
 
 
 @torch.inference_mode()
@@ -65,9 +73,16 @@ def ask_sampler(model: Model, cell: Cell) -> Answers:
     """Where the cell's sampler takes two samples of N(0.1, v), in float64: states along the way and the last one.
 
     D = 0.1 + (x - 0.1) v / (v + sigma^2) is linear in x. For v = 0.25 it has the size of data; for v = 400 it is larger
-    than any, so that what a sampler does to large values alone, such as clamping them, has an effect.
+    than any, so that what a sampler does to large values alone, such as clamping them, has an effect. Then two samples
+    are made as the run makes them: by the network, at every noise level of the cell's grid, decoded and quantised.
     """
-    return Answers({name: _trajectory(model, cell, v) for name, v in _VARIANCES.items()})
+    named = {name: _trajectory(model, cell, v) for name, v in _VARIANCES.items()}
+    try:
+        images = _some(sample_images(model, cell, make_sampler(cell), _REPLAYED)[0])
+    except (CellFailed, ScoringError):  # not finite: the run itself will say which sample
+        images = np.full((_CELL_INPUTS, 1), np.nan)
+    named["samples"] = Answer(images, "image", np.full(1, 255.0))
+    return Answers(named, _where(model))
 
 
 def _trajectory(model: Model, cell: Cell, variance: float) -> Answer:

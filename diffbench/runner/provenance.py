@@ -92,7 +92,7 @@ class Session:
         entry["samples"] += samples
         entry["evaluations"] += evaluations
         entry["seconds"] = round(entry["seconds"] + seconds, 6)
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
+        if self.shards == 1 or time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self.write()
 
     def write(self, finished: bool = False) -> None:

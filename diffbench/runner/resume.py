@@ -12,7 +12,8 @@ from diffbench.errors import CardError, OtherCode, StoreError, WeightsError
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.probe import ask_model, ask_sampler
 from diffbench.status.stored import cell_probe, model_probe
-from diffbench.store.probe import Answers, difference, read_answers, replace_answers, settle
+from diffbench.store.probe import Answers, difference, read_answers, replace_answers, settle, stored_digest
+from diffbench.store.shards import Store
 from diffbench.suite.plan import Cell
 
 
@@ -49,12 +50,15 @@ def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -
             probed.failed[cell.id] = f"{type(error).__name__}: {error}"
             continue
         asked.append((cell, model_path, cell_path))
-    changed = _changed(asked, models, samplers)
+    changed = _changed(run, asked, models, samplers)
     if changed and not force:
         raise OtherCode(_refusal(run, changed))
     for path in dict.fromkeys(path for _, path, _ in changed):
         answers = models.get(path) or samplers[path]
         replace_answers(path, answers)
+    for cell, _, path in asked:  # a sampler's answers bind nobody where nothing is stored that they belong to
+        if not _has_samples(run, cell):
+            replace_answers(path, samplers[path])
     digests = {path: settle(path, answers).digest for path, answers in {**models, **samplers}.items()}
     for cell, model_path, cell_path in asked:
         probed.digests[cell.id] = digests[model_path] + digests[cell_path]
@@ -81,7 +85,7 @@ def answer_alike(run: Path, cells: Sequence[Cell], loaded: Loaded) -> set[str]:
 
 
 def _changed(
-    asked: Sequence[tuple[Cell, Path, Path]], models: dict[Path, Answers], samplers: dict[Path, Answers]
+    run: Path, asked: Sequence[tuple[Cell, Path, Path]], models: dict[Path, Answers], samplers: dict[Path, Answers]
 ) -> list[tuple[Cell, Path, str]]:
     """Cells whose stored answers are others than today's, with the file and the difference in words."""
     found = []
@@ -94,9 +98,19 @@ def _changed(
                 except StoreError:  # none, or damaged: settled anew
                     other = None
                 known[path] = None if other is None else str(other)
-            if (said := known[path]) is not None:
+            if (said := known[path]) is not None and (path == model_path or _has_samples(run, cell)):
                 found.append((cell, path, said))
     return found
+
+
+def _has_samples(run: Path, cell: Cell) -> bool:
+    """Whether shards are stored that the answers in force of the cell's model do not make stale already."""
+    store = Store(run)
+    try:
+        model = stored_digest(model_probe(run, cell))
+        return any(store.manifest(cell.id, shard)["probe"].startswith(model) for shard in store.ranges(cell.id))
+    except StoreError:
+        return False
 
 
 def _refusal(run: Path, changed: Sequence[tuple[Cell, Path, str]]) -> str:

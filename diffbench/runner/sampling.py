@@ -107,8 +107,12 @@ class Sampling:
     def discard(self, cells: Sequence[Cell], part: Part | None) -> None:
         """Delete the stored shards of these cells, except where none could be made instead. Raises StoreError."""
         for cell, shards in numbered(cells):
-            for place, shard in shards:
-                if cell.id not in self.failed and (part is None or part.takes(place)):
+            if cell.id in self.failed:
+                continue
+            own = {shard for place, shard in shards if part is None or part.takes(place)}
+            planned = {shard for _, shard in shards}
+            for shard in self.store.ranges(cell.id):
+                if shard in own or shard not in planned:  # also those of a larger or smaller number of samples
                     self.store.remove(cell.id, shard)
 
     def make(self, work: Work) -> int:

@@ -56,7 +56,10 @@ class Rates:
 
 def earlier_rates(run: Path, device: str | None = None) -> Rates:
     """Rates of all runs beside ``run``, and of itself, on ``device`` (default: that of the latest session)."""
-    beside = [path for path in sorted(run.parent.glob("*")) if path.is_dir()] if run.parent.is_dir() else []
+    try:
+        beside = sorted(run.parent.glob("*")) if run.parent.is_dir() else []
+    except OSError:
+        beside = [run]
     sessions = sorted((s for path in beside for s in read_sessions(path)), key=lambda s: str(s.get("started")))
     sessions = [session for session in sessions if session.get("cells")]
     if device is None and sessions:

@@ -43,7 +43,11 @@ def read_sessions(run: Path) -> list[dict[str, Any]]:
     """All recorded sessions, the oldest first; one that can't be read is left out."""
     sessions = []
     folder = run / FOLDER
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    try:
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    except OSError:  # somebody else's folder beside the runs
+        return []
+    for path in paths:
         try:
             content = read_sealed(path)
         except StoreError:
@@ -61,6 +65,7 @@ def drift(sessions: Iterable[Mapping[str, Any]]) -> list[str]:
             continue
         named = {title: session.get(key) for key, title in _DRIFTING.items()}
         named["device"] = (session.get("device") or {}).get("name")
+        named["threads"] = (session.get("device") or {}).get("threads")
         named.update(session.get("packages") or {})
         named[_DRIFTING["code"]] = str(session.get("code"))[:12]
         for title, value in named.items():
@@ -71,10 +76,12 @@ def drift(sessions: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def write_provenance(run: Path) -> None:
-    """Write ``provenance.json``: the latest session that made or timed samples, all sessions, and what drifted."""
+    """Write ``provenance.json``: the latest session that made samples, all sessions, and what drifted."""
     sessions = read_sessions(run)
     if not sessions:
         return
     short = [{key: value for key, value in session.items() if key not in ("cells", "format")} for session in sessions]
-    latest = next((s for s in reversed(short) if s.get("finished")), short[-1])
+    made = [number for number, session in enumerate(sessions) if session.get("cells")]
+    whole = [number for number in made if sessions[number].get("finished")]
+    latest = short[(whole or made or [-1])[-1]]
     write_sealed(run / PROVENANCE, {**latest, "drift": drift(sessions), "sessions": short})

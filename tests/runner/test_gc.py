@@ -14,6 +14,7 @@ from diffbench.runner import gc
 from diffbench.runner.gc import free
 from diffbench.status.stored import Part, state_of
 from diffbench.store.manifest import damage
+from diffbench.suite.read import resolved
 
 FEATURES = "features of scored cells"
 
@@ -194,3 +195,14 @@ def test_interrupted_freeing_leaves_results_and_is_finished_by_another(checkpoin
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(StoreError, match="not a run folder"):
         free(tmp_path)
+
+
+def test_what_another_wish_could_use_again_stays(checkpoint, tmp_path):
+    """More images to keep make shards insufficient for that suite, not useless."""
+    suite = tiny_suite(checkpoint)
+    run(suite, tmp_path / "run")
+    before = {path for path in (tmp_path / "run" / "cells").rglob("*") if path.is_file()}
+    more = tiny_suite(checkpoint, run={"batch_size": 2, "device": "cpu", "keep": {"samples": 5}})
+    (tmp_path / "run" / "suite.yaml").write_text(resolved(more))
+    assert free(tmp_path / "run") == {}
+    assert {path for path in (tmp_path / "run" / "cells").rglob("*") if path.is_file()} == before

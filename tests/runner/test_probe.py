@@ -100,6 +100,8 @@ def test_one_percent_of_any_coefficient_is_seen(monkeypatch, name):
     for cell in plan(suite):
         if cell.skip is not None:
             continue
+        black = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)  # what the network makes is another answer's business
+        monkeypatch.setattr(probe, "sample_images", lambda *arguments, black=black: (black, None))
         model = type("Model", (), {"schedule": cell.card.schedule_object(), "device": torch.device("cpu")})
         before = ask_sampler(model, cell)
         sampler = probe.make_sampler(cell)

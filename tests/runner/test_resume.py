@@ -16,7 +16,7 @@ from diffbench import results
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import OtherCode
 from diffbench.models.codec import PixelCodec
-from diffbench.runner import engine
+from diffbench.runner import engine, execute
 from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
 from diffbench.samplers.linear import LinearSampler
@@ -349,4 +349,24 @@ def test_a_sampler_that_clamps_is_seen(checkpoint, copy, monkeypatch, bound):
 
     monkeypatch.setattr(LinearSampler, "step", clamped)
     with pytest.raises(OtherCode, match="the sampler of tiny"):
+        run(tiny_suite(checkpoint), copy)
+
+
+def test_a_line_that_only_one_time_of_the_cells_grid_shows_is_refused(checkpoint, copy, monkeypatch):
+    """Times between those at which D is asked: two samples of each cell are made again on its own grid."""
+    forward = UNet2DModel.forward
+
+    def changed(self, sample, timestep, **options):
+        between = ((timestep > 450) & (timestep < 550)).view(-1, 1, 1, 1)
+        return (forward(self, sample, timestep, **options)[0] * torch.where(between, 1.3, 1.0),)
+
+    monkeypatch.setattr(UNet2DModel, "forward", changed)
+    with pytest.raises(OtherCode, match="samples differs"):
+        run(tiny_suite(checkpoint), copy)
+
+
+def test_another_seed_in_the_runner_is_refused(checkpoint, copy, monkeypatch):
+    source = execute.NoiseSource
+    monkeypatch.setattr(execute, "NoiseSource", lambda seed, *rest, **more: source(seed + 1, *rest, **more))
+    with pytest.raises(OtherCode, match="samples differs"):
         run(tiny_suite(checkpoint), copy)

@@ -58,7 +58,7 @@ def test_equal_conditions_are_no_drift():
         ({"python": "3.13"}, "Python: 3.12, then 3.13"),
         ({"platform": "mac"}, "platform: linux, then mac"),
         ({"code": "cd" * 32}, f"diffbench's sampling code: {'ab' * 6}, then {'cd' * 6}"),
-        ({"device": {"name": "a card"}}, "device: a processor, then a card"),
+        ({"device": {"name": "a card", "threads": 1}}, "device: a processor, then a card"),
         ({"packages": {"torch": "2.10.0", "numpy": "2.0"}}, "torch: 2.9.0, then 2.10.0"),
     ],
 )
@@ -66,9 +66,17 @@ def test_each_condition_that_changed_is_told_once_in_order(changes, said):
     assert drift([session(), session(), session(**changes), session()]) == [said]
 
 
-def test_more_threads_or_another_command_are_no_drift():
-    other = session(device={"type": "cuda:1", "name": "a processor", "threads": 8}, command=["x"], git={"dirty": True})
-    assert drift([session(), other]) == []
+def test_another_command_or_index_of_a_device_is_no_drift_but_other_threads_are():
+    device = {"type": "cuda:1", "name": "a processor", "threads": 1}
+    assert drift([session(), session(device=device, command=["x"], git={"dirty": True})]) == []
+    assert drift([session(), session(device={**device, "threads": 8})]) == ["threads: 1, then 8"]
+
+
+def test_provenance_names_who_made_the_samples_not_who_looked_at_them(tmp_path):
+    store(tmp_path, session("2030-01-01T00:00:00+00:00"))
+    store(tmp_path, session("2031-01-01T00:00:00+00:00", python="3.13", cells={}))
+    write_provenance(tmp_path)
+    assert read_sealed(tmp_path / sessions.PROVENANCE)["python"] == "3.12"
 
 
 def test_sessions_that_made_no_samples_do_not_count():
