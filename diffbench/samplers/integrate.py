@@ -20,8 +20,8 @@ from diffbench.diffusion.schedule import NoiseSchedule
 
 __all__ = ["Denoise", "Noise", "Sampler", "State", "integrate", "start"]
 
-Denoise = Callable[[Tensor, float], Tensor]
-"""(x_hat (B,C,H,W), sigma) -> denoised estimate of x0 (B,C,H,W)."""
+Denoise = Callable[[Tensor, Any], Tensor]
+"""(x_hat (B,C,H,W), sigma as one float or a float64 CPU tensor (B,)) -> denoised estimate of x0 (B,C,H,W)."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ def integrate(
     noise of its steps from one path per sample.
     """
 
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        return denoiser(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
+    def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
+        if not isinstance(sigma, Tensor):
+            sigma = torch.full((len(x),), sigma, dtype=torch.float64)
+        return denoiser(x, sigma).x0
 
     if getattr(sampler, "brownian", False):
         noise = BrownianNoise(noise, grid)
