@@ -15,7 +15,13 @@ class DDIMOptions(Options):
     eta: float = Field(default=0.0, ge=0.0, le=1.0, description="0: the deterministic ODE; 1: ancestral sampling")
 
 
-class AncestralOptions(Options):
+class BrownianOptions(Options):
+    """Options of samplers of the reverse SDE."""
+
+    brownian: bool = Field(default=False, description="noise from one path per sample, the same for all step counts")
+
+
+class AncestralOptions(BrownianOptions):
     """Options of the ancestral samplers: how much of the posterior's noise is added, all of it by default."""
 
     eta: float = Field(default=1.0, ge=0.0, le=1.0, description="0: the deterministic ODE; 1: ancestral sampling")
@@ -43,6 +49,14 @@ Same = tuple[str, dict[str, Any]]
 
 def _ddpm_same_as(options: DDPMOptions) -> Same | None:
     return ("ddim", {"eta": 1.0}) if options.variance == "fixed_small" else None
+
+
+def _ancestral_same_as(options: AncestralOptions) -> Same | None:
+    return None if options.brownian and options.eta > 0 else ("ddim", {"eta": options.eta})
+
+
+def _sde_same_as(options: BrownianOptions) -> Same | None:
+    return ("euler-ancestral", {"eta": 1.0, "brownian": options.brownian})
 
 
 def _euler_without_churn(options: ChurnOptions) -> Same | None:
@@ -87,7 +101,7 @@ ENTRIES = (
         order=1,
         stochastic=lambda options: options.eta > 0,
         options=AncestralOptions,
-        same_as=lambda options: ("ddim", {"eta": options.eta}),
+        same_as=_ancestral_same_as,
     ),
     SamplerEntry(
         name="sde-dpmpp-1",
@@ -96,7 +110,8 @@ ENTRIES = (
         source="Lu et al. 2022 (DPM-Solver++), Eq. 18",
         order=None,
         stochastic=lambda options: True,
-        same_as=lambda options: ("ddim", {"eta": 1.0}),
+        options=BrownianOptions,
+        same_as=_sde_same_as,
     ),
     SamplerEntry(
         name="ddpm",
@@ -134,6 +149,7 @@ ENTRIES = (
         source="Song et al. 2021 (Score-SDE), Eq. 6 and appendix D",
         order=None,
         stochastic=lambda options: True,
+        options=BrownianOptions,
         needs=frozenset({"sde"}),
     ),
 )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import entry_points
 
-from diffbench.catalog import first_order, multistep, singlestep, stochastic
+from diffbench.catalog import adaptive, first_order, multistep, singlestep, stochastic
 from diffbench.catalog.entries import SamplerEntry
 from diffbench.errors import UsageError
 
@@ -59,4 +59,6 @@ class Samplers(Mapping[str, SamplerEntry]):
                 del self._lent[name]
 
 
-SAMPLERS = Samplers(first_order.ENTRIES + singlestep.ENTRIES + multistep.ENTRIES + stochastic.ENTRIES)
+SAMPLERS = Samplers(
+    first_order.ENTRIES + singlestep.ENTRIES + multistep.ENTRIES + stochastic.ENTRIES + adaptive.ENTRIES
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from diffbench.catalog.entries import Final, SamplerEntry
+from pydantic import Field, model_validator
+
+from diffbench.catalog.entries import Final, Options, SamplerEntry
 from diffbench.catalog.first_order import AncestralOptions, ChurnOptions
 
 _SOLVER = "diffbench.samplers.singlestep"
@@ -23,6 +25,26 @@ def stages(count: int) -> Callable[[int, Final, Any], int]:
         return count * (steps - 1) + 1 if final == "denoise" else count * steps
 
     return evaluations
+
+
+class RestartOptions(Options):
+    """Options of ``restart``."""
+
+    s_min: float = Field(default=0.06, gt=0.0, description="lower end of the stretch that is gone again")
+    s_max: float = Field(default=0.3, gt=0.0, description="upper end; must be above s_min")
+    restart_steps: int = Field(default=3, ge=1, le=1000, description="Heun's steps down the stretch")
+    iterations: int = Field(default=1, ge=1, le=1000, description="how often the stretch is gone again")
+
+    @model_validator(mode="after")
+    def _rises(self) -> RestartOptions:
+        if self.s_min >= self.s_max:
+            raise ValueError(f"s_min must be below s_max, got {self.s_min:g} and {self.s_max:g}")
+        return self
+
+
+def _restarted(steps: int, final: Final, options: RestartOptions) -> int:
+    again = 2 * options.restart_steps * options.iterations if steps > 1 or final == "sigma_min" else 0
+    return stages(2)(steps, final, options) + again
 
 
 ENTRIES = (
@@ -103,5 +125,15 @@ ENTRIES = (
         order=3,
         stochastic=lambda options: False,
         evaluations=stages(3),
+    ),
+    SamplerEntry(
+        name="restart",
+        target="diffbench.samplers.restart:Restart",
+        summary="Heun's steps, and a stretch at low noise gone again with new noise",
+        source="Xu et al. 2023 (Restart Sampling), Algorithm 1",
+        order=None,
+        stochastic=lambda options: True,
+        options=RestartOptions,
+        evaluations=_restarted,
     ),
 )

@@ -7,13 +7,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from diffbench.catalog.entries import Final, Options, SamplerEntry
+from diffbench.catalog.first_order import BrownianOptions
 from diffbench.catalog.multistep import ThirdOrderOptions
 
 _EXPONENTIAL = "diffbench.samplers.exponential"
 _SDE = "Song et al. 2021 (Score-SDE)"
 
 
-class SASolverOptions(Options):
+class ThirdOrderSDEOptions(ThirdOrderOptions, BrownianOptions):
+    """Options of ``sde-dpmpp-3m``."""
+
+
+class SASolverOptions(BrownianOptions):
     """Options of ``sa-solver``."""
 
     tau: float = Field(default=1.0, ge=0.0, le=2.0, description="0: the ODE; 1: the usual reverse SDE")
@@ -23,7 +28,7 @@ class SASolverOptions(Options):
     corrector_order: int = Field(default=4, ge=0, le=4, description="0: no corrector")
 
 
-class ReverseDiffusionOptions(Options):
+class ReverseDiffusionOptions(BrownianOptions):
     """Options of ``reverse-diffusion``."""
 
     probability_flow: bool = Field(default=False, description="half the score and no noise")
@@ -63,6 +68,7 @@ ENTRIES = (
         source="Lu et al. 2022 (DPM-Solver++), section 6 (SDE-DPM-Solver++(2M))",
         order=None,
         stochastic=_always,
+        options=BrownianOptions,
     ),
     SamplerEntry(
         name="sde-dpmpp-3m",
@@ -71,7 +77,7 @@ ENTRIES = (
         source="k-diffusion, sample_dpmpp_3m_sde with eta 1",
         order=None,
         stochastic=_always,
-        options=ThirdOrderOptions,
+        options=ThirdOrderSDEOptions,
     ),
     SamplerEntry(
         name="sa-solver",

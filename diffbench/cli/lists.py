@@ -33,7 +33,7 @@ def list_samplers(as_json: bool) -> None:
             "name": row["name"],
             "order": row["order"] or "–",
             "noise": "yes" if row["stochastic"] else "no",
-            "NFE/step": f"{row['evaluations_per_step']:g}",
+            "NFE/step": "own" if row["adaptive"] else f"{row['evaluations_per_step']:g}",
             "summary": row["summary"],
         }
         for row in rows
@@ -49,8 +49,9 @@ def _sampler(entry: SamplerEntry) -> dict[str, Any]:
         "summary": entry.summary,
         "order": entry.order,
         "stochastic": entry.stochastic(options),
-        "evaluations_per_step": entry.nfe(11) - entry.nfe(10),
-        "nfe_at_10_steps": entry.nfe(10),
+        "adaptive": entry.adaptive,
+        "evaluations_per_step": None if entry.adaptive else entry.nfe(11) - entry.nfe(10),
+        "nfe_at_10_steps": None if entry.adaptive else entry.nfe(10),
         "needs": sorted(entry.needs),
         "batch_coupled_on_request": entry.batch_coupled,
         "same_as": None if same is None else {"sampler": same[0], "options": same[1]},

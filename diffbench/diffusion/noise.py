@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ PURPOSES: Mapping[str, int] = {
     "posterior": 4,
     "dequantize": 5,
     "probe": 6,
+    "path": 7,
 }
 
 _MASK = 0xFFFFFFFF
@@ -55,6 +57,14 @@ def _box_muller(words: Words) -> Tensor:
     radius = torch.stack((w0, w2), -1).double().add_(0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
     angle = torch.stack((w1, w3), -1).double().add_(0.5).mul_(2.0**-32 * 2 * math.pi)
     return torch.stack((radius * angle.cos(), radius * angle.sin()), -1).flatten(1)
+
+
+class Noise(Protocol):
+    """Where standard normals come from: :class:`NoiseSource`, or what stands in for one."""
+
+    def normal(self, purpose: str, step: int, sigma_from: float = 0.0, sigma_to: float = 0.0) -> Tensor:
+        """Standard normals (B,C,H,W) for one purpose at one step."""
+        ...
 
 
 class NoiseSource:

@@ -65,9 +65,15 @@ class RunFolder:
             return None
 
     def order(self, cell: CellView) -> int | None:
-        """Order of the cell's sampler as an ODE solver, if the catalog states one."""
-        entry = SAMPLERS.get(self.method(cell)[0])
-        return None if entry is None else entry.order
+        """Order of the cell's sampler as an ODE solver with its options, if the catalog states one."""
+        method, options = self.method(cell)
+        entry = SAMPLERS.get(method)
+        if entry is None:
+            return None
+        try:
+            return entry.order_of(entry.options(**options))
+        except (ValidationError, TypeError):
+            return None
 
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""

@@ -26,7 +26,7 @@ class LMS(MultistepSampler):
 
     estimate = "noise"
 
-    def __init__(self, order: int = 4) -> None:
+    def __init__(self, order: int) -> None:
         self.order = order
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> MultistepPlan:

@@ -22,8 +22,8 @@ class DDIM(LinearSampler):
     ancestral sampling with the posterior variance (DDPM's fixed_small, Euler-ancestral, SDE-DPM-Solver++ 1).
     """
 
-    def __init__(self, eta: float = 0.0) -> None:
-        self.eta = eta
+    def __init__(self, eta: float = 0.0, brownian: bool = False) -> None:
+        self.eta, self.brownian = eta, brownian
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> LinearPlan:
         """Weights of x, D and z; the last step onto sigma = 0 is D alone, without noise."""

@@ -19,6 +19,9 @@ class EulerMaruyama(LinearSampler):
     here rewritten for x_hat = x / s. The step onto the last grid point returns the mean, without noise.
     """
 
+    def __init__(self, brownian: bool = False) -> None:
+        self.brownian = brownian
+
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> LinearPlan:
         """Weights of x_hat, D and z. Raises ScheduleError if the schedule has no SDE."""
         t, sigma = grid.t[:-1], grid.sigma[:-1]

@@ -55,9 +55,11 @@ class DPMMultistep(MultistepSampler):
         corrected: bool = False,
         lower_order_final: bool = False,
         rate: float = 1.0,
+        brownian: bool = False,
     ) -> None:
         self.estimate = estimate
         self.order, self.corrected, self.lower_order_final, self.rate = order, corrected, lower_order_final, rate
+        self.brownian = brownian
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> MultistepPlan:
         """The weights of x, of the estimates and of the noise."""
@@ -83,11 +85,11 @@ class DPMMultistep(MultistepSampler):
 
 
 DPM_SOLVER_2M = partial(DPMMultistep, "noise", 2)
-DPMSolver3M = partial(DPMMultistep, "noise", 3)
+DPMSolver3M = partial(DPMMultistep, "noise", 3, lower_order_final=True)
 DPMPP_2M = partial(DPMMultistep, "denoised", 2)
-DPMPP3M = partial(DPMMultistep, "denoised", 3)
+DPMPP3M = partial(DPMMultistep, "denoised", 3, lower_order_final=True)
 SDE_DPMPP_2M = partial(DPMMultistep, "denoised", 2, rate=2.0)
-SDEDPMPP3M = partial(DPMMultistep, "denoised", 3, rate=2.0)
+SDEDPMPP3M = partial(DPMMultistep, "denoised", 3, lower_order_final=True, rate=2.0)
 
 
 class UniPC(MultistepSampler):

@@ -53,15 +53,18 @@ class Heun:
 
     def step(self, state: State, i: int, plan: HeunPlan, denoise: Denoise, noise: Noise) -> State:
         """Algorithm 2, lines 6 to 11."""
-        churned, target = float(plan.churned[i]), float(plan.target[i])
-        x = self.churn(state.x, i, plan, noise)
-        denoised = denoise(x, churned)
-        if target == 0:
-            return State(denoised)
-        slope = (x - denoised).div_(churned)
-        euler = x.add(slope, alpha=target - churned)
-        slope_at_target = (euler - denoise(euler, target)).div_(target)
-        return State(x.add(slope.add_(slope_at_target), alpha=0.5 * (target - churned)))
+        return State(heun(self.churn(state.x, i, plan, noise), float(plan.churned[i]), float(plan.target[i]), denoise))
+
+
+def heun(x: Tensor, sigma: float, target: float, denoise: Denoise) -> Tensor:
+    """One of Heun's steps on dx/dsigma = (x - D) / sigma (Karras et al. 2022, Algorithm 1, lines 4 to 8)."""
+    denoised = denoise(x, sigma)
+    if target == 0:
+        return denoised
+    slope = (x - denoised).div_(sigma)
+    euler = x.add(slope, alpha=target - sigma)
+    slope_at_target = (euler - denoise(euler, target)).div_(target)
+    return x.add(slope.add_(slope_at_target), alpha=0.5 * (target - sigma))
 
 
 class EDMEuler(Heun):

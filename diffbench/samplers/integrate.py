@@ -12,20 +12,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from diffbench.diffusion.brownian import BrownianNoise
 from diffbench.diffusion.denoiser import Denoiser
 from diffbench.diffusion.grid import TimeGrid
+from diffbench.diffusion.noise import Noise
 from diffbench.diffusion.schedule import NoiseSchedule
 
-Denoise = Callable[[Tensor, float], Tensor]
-"""(x_hat (B,C,H,W), sigma) -> denoised estimate of x0 (B,C,H,W)."""
+__all__ = ["Denoise", "Noise", "Sampler", "State", "integrate", "start"]
 
-
-class Noise(Protocol):
-    """Where standard normals come from; see :class:`diffbench.diffusion.noise.NoiseSource`."""
-
-    def normal(self, purpose: str, step: int, sigma_from: float = 0.0, sigma_to: float = 0.0) -> Tensor:
-        """Standard normals (B,C,H,W) for one purpose at one step."""
-        ...
+Denoise = Callable[[Tensor, Any], Tensor]
+"""(x_hat (B,C,H,W), sigma as one float or a float64 CPU tensor (B,)) -> denoised estimate of x0 (B,C,H,W)."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,17 @@ def integrate(
 ) -> Tensor:
     """Run a sampler over a grid; returns x_hat (B,C,H,W) at the landing point (x0 when ``grid.final`` is denoise).
 
-    ``observe(i, x_hat)`` is called with the state after each step i.
+    ``observe(i, x_hat)`` is called with the state after each step i. A sampler whose ``brownian`` is true gets the
+    noise of its steps from one path per sample.
     """
 
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        return denoiser(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
+    def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
+        if not isinstance(sigma, Tensor):
+            sigma = torch.full((len(x),), sigma, dtype=torch.float64)
+        return denoiser(x, sigma).x0
 
+    if getattr(sampler, "brownian", False):
+        noise = BrownianNoise(noise, grid)
     plan = sampler.plan(grid, schedule)
     state = sampler.init(start(grid, schedule, noise))
     for i in range(grid.steps):

@@ -21,8 +21,8 @@ class ReverseDiffusion(LinearSampler):
     with half of G^2 and no noise for the probability flow. The last step returns the mean, without noise.
     """
 
-    def __init__(self, probability_flow: bool = False) -> None:
-        self.probability_flow = probability_flow
+    def __init__(self, probability_flow: bool = False, brownian: bool = False) -> None:
+        self.probability_flow, self.brownian = probability_flow, brownian
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> LinearPlan:
         """Weights of x_hat, D and z."""

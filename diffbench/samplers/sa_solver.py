@@ -29,9 +29,11 @@ class SASolver(MultistepSampler):
         s_max: float = np.inf,
         predictor_order: int = 3,
         corrector_order: int = 4,
+        brownian: bool = False,
     ) -> None:
         self.tau, self.s_min, self.s_max = tau, s_min, s_max
         self.predictor_order, self.corrector_order = predictor_order, corrector_order
+        self.brownian = brownian
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> MultistepPlan:
         """The weights of x, of the estimates and of the noise."""

@@ -44,8 +44,8 @@ class Singlestep:
     step ends below the target and noise leads up to it, as in ``ddim``.
     """
 
-    def __init__(self, estimate: Estimate, order: int, eta: float = 0.0) -> None:
-        self.estimate, self.order, self.eta = estimate, order, eta
+    def __init__(self, estimate: Estimate, order: int, eta: float = 0.0, brownian: bool = False) -> None:
+        self.estimate, self.order, self.eta, self.brownian = estimate, order, eta, brownian
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> SinglestepPlan:
         """The weights of x and of the estimates, and the noise."""

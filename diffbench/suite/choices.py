@@ -187,6 +187,9 @@ class SamplerChoice(Spec):
             yield fault(("sampler",), f"{shown(name)}: samplers of diffusers are not implemented yet", name)
         elif isinstance(name, str) and name not in SAMPLERS:
             yield fault(("sampler",), unknown("sampler", name, SAMPLERS), name)
+        elif isinstance(name, str) and SAMPLERS[name].adaptive:
+            message = f"{shown(name)}: suites with samplers that choose their own steps are not implemented yet"
+            yield fault(("sampler",), message, name)
         elif isinstance(name, str):
             sweep = sweep if isinstance(sweep, dict) else {}
             yield from _fixed_faults(SAMPLERS[name], options, sweep)

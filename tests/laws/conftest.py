@@ -46,7 +46,7 @@ def named(variant):
     return name + "".join(f"-{key}={value}" for key, value in options.items() if default[key] != value)
 
 
-VARIANTS = [variant for entry in SAMPLERS.values() for variant in variants(entry)]
+VARIANTS = [variant for entry in SAMPLERS.values() if not entry.adaptive for variant in variants(entry)]
 
 
 def pytest_generate_tests(metafunc):

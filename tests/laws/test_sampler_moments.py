@@ -12,6 +12,7 @@ from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
 from diffbench.samplers.euler_maruyama import EulerMaruyama
 from diffbench.samplers.heun import Heun
+from diffbench.samplers.singlestep import STAGES
 
 DDPM_LINEAR = schedule_from({"kind": "ddpm", "betas": "linear", "beta_start": 1e-4, "beta_end": 0.02, "steps": 1000})
 VP = schedule_from({"kind": "vp", "beta_min": 0.1, "beta_max": 20.0})
@@ -146,3 +147,8 @@ def test_a_churned_step_adds_its_noise_before_it_moves():
     moved = sampler.step(sampler.init(x), 6, plan, denoise, Fixed()).x
     expected = 0.7 + plan.target[6] / plan.churned[6] * (x + plan.churn_std[6] * z - 0.7)
     torch.testing.assert_close(moved, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_stages_lie_where_the_papers_put_them():
+    """Others would be of the same order."""
+    assert STAGES == {2: (0.0, 0.5), 3: (0.0, 1 / 3, 2 / 3)}

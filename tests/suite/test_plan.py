@@ -10,6 +10,7 @@ import yaml
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.grid import time_grid
+from diffbench.errors import SuiteError
 from diffbench.suite.identity import digest
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
@@ -190,8 +191,14 @@ def test_a_batch_is_never_larger_than_a_shard() -> None:
 
 
 def test_keys_are_unique() -> None:
-    planned = cells(samplers=list(SAMPLERS), budgets={"nfe": [5, 10], "steps": [5, 10]})
-    assert len({cell.key for cell in planned}) == len(planned) == 4 * len(SAMPLERS)
+    names = [name for name, entry in SAMPLERS.items() if not entry.adaptive]
+    planned = cells(samplers=names, budgets={"nfe": [5, 10], "steps": [5, 10]})
+    assert len({cell.key for cell in planned}) == len(planned) == 4 * len(names)
+
+
+def test_samplers_that_choose_their_own_steps_are_refused_by_name() -> None:
+    with pytest.raises(SuiteError, match='"rk45": suites with samplers that choose their own steps are not impl'):
+        cells(samplers=["rk45"])
 
 
 def test_a_cell_can_be_written_down() -> None:
