@@ -210,12 +210,19 @@ class ISOptions(Options):
     seed: int = Field(default=2020, ge=0, lt=2**32, description="of the shuffle before splitting")
 
 
+class SolverErrorOptions(Options):
+    """Options of ``solver_error`` and ``solver_error_features``."""
+
+    reference_steps: int = Field(default=256, ge=2, le=10_000, description="Heun steps of the converged solution")
+
+
 @dataclass(frozen=True)
 class MetricEntry:
     """What is known of a metric before it is imported.
 
     ``better`` says which direction is good, ``uses`` what the metric is computed from: ``features`` (against the
-    reference's) or ``logits`` (alone).
+    reference's), ``logits`` (alone), or the cell's ``x0`` or ``seen`` features sample by sample against a converged
+    solution from the same noise, which the run makes (``needs_solution``).
     """
 
     name: str
@@ -223,9 +230,14 @@ class MetricEntry:
     title: str
     unit: str | None
     better: Literal["lower", "higher"]
-    uses: Literal["features", "logits"]
+    uses: Literal["features", "logits", "x0", "seen"]
     source: str
     options: type[Options] = NoOptions
+
+    @property
+    def needs_solution(self) -> bool:
+        """Whether the metric compares each sample with a converged solution of the same ODE."""
+        return self.uses in ("x0", "seen")
 
 
 _METRICS = (
@@ -242,6 +254,26 @@ _METRICS = (
     ),
     MetricEntry(
         "kid", "diffbench.scoring.kid:kid", "KID", None, "lower", "features", "Binkowski et al. 2018, section 4"
+    ),
+    MetricEntry(
+        "solver_error",
+        "diffbench.scoring.solver_error:solver_error",
+        "solver error",
+        None,
+        "lower",
+        "x0",
+        "RMSE of each sample to the converged solution of the same ODE",
+        SolverErrorOptions,
+    ),
+    MetricEntry(
+        "solver_error_features",
+        "diffbench.scoring.solver_error:solver_error",
+        "solver error in features",
+        None,
+        "lower",
+        "seen",
+        "RMSE of each sample's features to those of the converged solution",
+        SolverErrorOptions,
     ),
 )
 

@@ -156,7 +156,7 @@ class _Run:
             return sampled, False
         shown = self.shown()
         with self.session.phase("timing"):
-            timing, timed = self.time(distinct(shown))
+            timing, timed = self.time(distinct(shown, solutions=False))
         with self.session.phase("scoring"):
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
@@ -218,5 +218,5 @@ class _Run:
         for cell in cells:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
-        write_references(self.folder, distinct(cells), self.loaded)
+        write_references(self.folder, distinct(cells, solutions=False), self.loaded)
         return results.write(results.frame(rows), self.folder)
