@@ -29,7 +29,7 @@ def stem(metric: str) -> str:
 
 
 def fitted_order(cells: Sequence[CellView], metric: str) -> float | None:
-    """p of error = C NFE^-p by least squares on the logarithms of the ``FITTED`` cells with the most evaluations.
+    """The p of error = C NFE^-p by least squares on the logarithms, of the ``FITTED`` cells of most evaluations.
 
     None where fewer than that have a positive value at different numbers of evaluations.
     """
@@ -71,7 +71,7 @@ def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
 def caption(metric: str) -> str:
     """What the figure shows."""
     return (
-        f"{title(metric)} against evaluations per sample: mean RMSE of each sample to the converged solution of the same "
+        f"{title(metric)} against evaluations per sample: mean RMSE to the converged solution of the same "
         f"ODE from the same noise. Bars are 95% intervals. In the legend p of error ~ NFE^-p, fitted to the {FITTED} "
         "largest budgets. Points below the converged solution's own movement at half its steps are left out."
     )

@@ -76,7 +76,7 @@ class CellState:
 
 
 def distinct(cells: Sequence[Cell], solutions: bool = True) -> list[Cell]:
-    """Cells that can be run, the first of those that share samples; then, with ``solutions``, what they are held against."""
+    """Cells that can be run, the first of those that share samples; then the ``solutions`` for their metrics."""
     first: dict[str, Cell] = {}
     for cell in [*cells, *(solutions_of(cells) if solutions else [])]:
         if cell.skip is None:
