@@ -37,12 +37,12 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
         return []
     look = looks(run)
     names = models(drawn)
-    figure, panels = _panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
-    for index, (axes, model) in enumerate(zip(panels, names, strict=True)):
+    figure, drawn_in = panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
+    for index, (axes, model) in enumerate(zip(drawn_in, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
         for series in unique(cell.series for cell in mine):
-            _line(axes, [cell for cell in mine if cell.series == series], metric, x, look[series])
-        axes.set_title(_heading(model, names[model], len(names)), loc="left")
+            line(axes, [cell for cell in mine if cell.series == series], metric, x, look[series])
+        axes.set_title(heading(model, names[model], len(names)), loc="left")
         floor = run.floor(mine[0], metric)
         if floor is not None:
             _floor(axes, floor)
@@ -73,7 +73,8 @@ def _columns(panels: int) -> int:
     return panels if panels <= 3 else (2 if panels == 4 else 3)
 
 
-def _panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+def panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a model."""
     columns = _columns(count)
     rows = math.ceil(count / columns)
     width = WIDTH if count > 1 else WIDTH * 0.62
@@ -86,14 +87,15 @@ def _panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _heading(model: str, family: str, panels: int) -> str:
+def heading(model: str, family: str, panels: int) -> str:
     """Model and family, as far as they fit above a panel."""
     room = int(WIDTH / max(2, _columns(panels)) / 0.075) - 4
     both = f"{shorten(model, room)}  ({shorten(family, 20)})"
     return both if len(both) <= room else shorten(model, room)
 
 
-def _line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
+def line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
+    """One sampler's cells with their intervals, joined in the order of evaluations."""
     ordered = sorted(cells, key=lambda cell: (cell.nfe or 0.0, cell.budget or 0))
     across = [x(cell).value or math.nan for cell in ordered]
     up: list[float] = [math.nan if (value := cell.value(metric)) is None else value for cell in ordered]

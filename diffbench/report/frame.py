@@ -141,6 +141,7 @@ def quality_metrics(views: Iterable[CellView]) -> list[str]:
 def main_metric(views: Sequence[CellView]) -> str | None:
     """FID where it was computed, else the run's first quality metric."""
     present = quality_metrics(views)
+    present = [m for m in present if not (m in METRICS and METRICS[m].needs_solution)] or present
     return "fid" if "fid" in present else next(iter(present), None)
 
 

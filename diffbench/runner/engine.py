@@ -164,7 +164,7 @@ class _Run:
             return sampled, False
         shown = self.shown()
         with self.session.phase("timing"):
-            timing, timed = self.time(distinct(shown))
+            timing, timed = self.time(distinct(shown, solutions=False))
         with self.session.phase("scoring"):
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
@@ -196,7 +196,7 @@ class _Run:
             known = cell.skip is None and stored_probe(self.folder, cell) is not None
             return known and not state_of(self.folder, cell, keep, metrics=self.suite.metrics).flaws
 
-        others = distinct(cell for cell in self.cells if cell.key not in asked and complete(cell))
+        others = distinct([cell for cell in self.cells if cell.key not in asked and complete(cell)])
         alike = answer_alike(self.folder, others, self.loaded) | {cell.id for cell in self.distinct}
         shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and self.intact(cell))]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
@@ -243,5 +243,5 @@ class _Run:
         for cell in cells:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
-        write_references(self.folder, distinct(cells), self.loaded)
+        write_references(self.folder, distinct(cells, solutions=False), self.loaded)
         return results.write(results.frame(rows), self.folder)

@@ -19,7 +19,7 @@ from diffbench.runner.devices import synchronise
 from diffbench.samplers.integrate import Sampler, integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
-from diffbench.store.shards import IMAGES, Artefact, ShardRange
+from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 
@@ -40,14 +40,14 @@ def make_sampler(cell: Cell) -> Sampler:
 
 
 @torch.inference_mode()
-def sample_images(model: Model, cell: Cell, sampler: Sampler, indices: range) -> tuple[Tensor, Counted]:
-    """Images uint8 (B,C,H,W) of the samples ``indices``, and the counter of their denoiser evaluations."""
+def sample_images(model: Model, cell: Cell, sampler: Sampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
     assert cell.grid is not None
     denoiser = Counted(model.denoiser)
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = integrate(sampler, denoiser, cell.grid, model.schedule, noise)
     _refuse_not_finite(x0, indices)
-    return quantise(model.codec.decode(x0), first_index=indices.start), denoiser
+    return quantise(model.codec.decode(x0), first_index=indices.start), x0, denoiser
 
 
 def run_shard(
@@ -72,19 +72,21 @@ def run_shard(
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
     """
     sampler = make_sampler(cell)
-    features, logits, kept = [], [], []
+    features, logits, kept, landed = [], [], [], []
     evaluated, seconds = 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        images, counter = sample_images(model, cell, sampler, indices)
+        images, x0, counter = sample_images(model, cell, sampler, indices)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
         extracted = extractor(images)
         features.append(extracted.features.cpu().numpy())
         logits.append(extracted.logits.cpu().numpy())
+        if cell.keep_x0:
+            landed.append(x0.float().cpu().numpy())
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
         advance(counter.samples_evaluated)
@@ -96,6 +98,8 @@ def run_shard(
     if kept:
         images_kept = np.concatenate(kept)
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
+    if landed:
+        artefacts[X0] = Artefact({X0: np.concatenate(landed)})
     return ShardSamples(artefacts, nfe, nfe, seconds)
 
 

@@ -10,15 +10,17 @@ from typing import Any
 from diffbench.catalog import COSTS, METRICS, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
+from diffbench.runner.distance import distance
 from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
-from diffbench.scoring.interval import Score
+from diffbench.scoring.interval import Score, score_without_error
 from diffbench.scoring.signature import signature
 from diffbench.status.code import scoring_code
 from diffbench.status.stored import wanted
 from diffbench.store.shards import Arrays, Flaw, Store
+from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
 from diffbench.suite.spec import Suite
 
@@ -69,17 +71,24 @@ class Scorer:
         if isinstance(stored, Flaw):
             return True
         cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
-        return any(self._signature(cell, m.name, m.options) not in cache.scores for m in self.suite.metrics)
+        try:
+            return any(self._what(cell, metric) not in cache.scores for metric in self.suite.metrics)
+        except StoreError:  # its converged solution is not complete
+            return True
 
     def _quality(self, cell: Cell, stored: StoredCell) -> Iterator[Row]:
         cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
         features: Arrays | None = None
         for metric in self.suite.metrics:
-            what = self._signature(cell, metric.name, metric.options)
             try:
+                what = self._what(cell, metric)
                 if what not in cache.scores:
-                    features = features if features is not None else read_features(self.store, cell)
-                    cache.add(what, self._score(cell, metric.name, metric.options, features))
+                    if METRICS[metric.name].needs_solution:
+                        score = self._solver_error(cell, metric)
+                    else:
+                        features = features if features is not None else read_features(self.store, cell)
+                        score = self._score(cell, metric.name, metric.options, features)
+                    cache.add(what, score)
             except (ScoringError, StoreError) as error:
                 status = "failed" if isinstance(error, ScoringError) else "incomplete"
                 yield self._row(cell, metric.name, stored, status=status, reason=str(error))
@@ -97,7 +106,30 @@ class Scorer:
             score = function(features["features"], self.loaded.reference(cell), **options)
         return score
 
-    def _signature(self, cell: Cell, metric: str, options: dict[str, Any]) -> str:
+    def _solver_error(self, cell: Cell, metric: MetricChoice) -> Score:
+        solution = cell.solutions[metric.name]
+        if isinstance(solution, str):
+            return score_without_error(None, cell.n, solution)
+        return distance(self.store, cell, solution, METRICS[metric.name])
+
+    def _what(self, cell: Cell, metric: MetricChoice) -> str:
+        """The score's signature. Raises StoreError if it needs a converged solution that is not complete."""
+        if not METRICS[metric.name].needs_solution:
+            return self._signature(cell, metric.name, metric.options)
+        solution = cell.solutions[metric.name]
+        if isinstance(solution, str):
+            return self._signature(cell, metric.name, {**metric.options, "solution": None})
+        digests = {}
+        for name, part in (("solution_sha256", solution.cell), ("half_sha256", solution.half)):
+            stored, _ = self._stored(part)
+            if isinstance(stored, Flaw):
+                raise StoreError(f"the converged solution ({part.method}, {part.steps} steps): {stored.reason}")
+            digests[name] = stored.digest
+        return self._signature(cell, metric.name, {**metric.options, "solution": solution.cell.id}, digests)
+
+    def _signature(
+        self, cell: Cell, metric: str, options: dict[str, Any], origin: Mapping[str, Any] | None = None
+    ) -> str:
         extractor, reference = self.loaded.extractor(cell), self.loaded.reference(cell)
         uses_reference = METRICS[metric].uses == "features"
         return signature(
@@ -110,6 +142,7 @@ class Scorer:
             quantiser=QUANTISER,
             resize="none",
             options=options,
+            origin=origin,
         )
 
     def _cost(self, cell: Cell, stored: StoredCell, metric: str) -> Row:

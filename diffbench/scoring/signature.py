@@ -19,10 +19,12 @@ def signature(
     quantiser: str,
     resize: str,
     options: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> str:
     """Return canonical JSON (sorted keys, no spaces, ASCII) with the parts "comparable" and "other".
 
-    Options named ``seed`` or ending in ``_seed`` go to "other": another seed is another draw of the same quantity.
+    Options named ``seed`` or ending in ``_seed`` go to "other": another seed is another draw of the same quantity. So
+    does ``origin``: what tells the very arrays apart that a score was computed from.
     A metric that uses no reference passes None for it.
 
     Raises:
@@ -38,7 +40,7 @@ def signature(
         "quantiser": quantiser,
         "resize": resize,
     }
-    other: dict[str, Any] = {}
+    other: dict[str, Any] = dict(origin or {})
     for key, value in (options or {}).items():
         if key in comparable:
             raise ScoringError(f"metric {metric!r} has an option {key!r}, which is a fixed key of the signature")

@@ -15,6 +15,7 @@ from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Flaw, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
+from diffbench.suite.solution import solutions_of
 
 PROBE = "probe.json"
 FAILED = "failed.json"
@@ -77,10 +78,10 @@ class CellState:
         return "; ".join(failure + told)
 
 
-def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells that can be run, the first of those that share samples."""
+def distinct(cells: Sequence[Cell], solutions: bool = True) -> list[Cell]:
+    """Cells that can be run, the first of those that share samples; then the ``solutions`` for their metrics."""
     first: dict[str, Cell] = {}
-    for cell in cells:
+    for cell in [*cells, *(solutions_of(cells) if solutions else [])]:
         if cell.skip is None:
             first.setdefault(cell.id, cell)
     return list(first.values())
@@ -116,7 +117,7 @@ def stored_probe(run: Path, cell: Cell) -> str | None:
 def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     """What a shard of the cell must be; the extractor is known by the sha256 that its config states."""
     name = cell.card.extractor
-    return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images)
+    return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images, cell.keep_x0)
 
 
 def state_of(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diffbench.diffusion.grid import TimeGrid
@@ -35,6 +36,8 @@ class Cell:
         skip: why the cell can't be run, or None.
         identity: what the id is a hash of, JSON-able.
         same_as: key of the earlier cell of the plan with the same id, or None.
+        solutions: for each metric that needs one, what its samples are compared with, or why there is none.
+        keep_x0: whether x0 is stored beside the features.
     """
 
     id: str
@@ -60,6 +63,8 @@ class Cell:
     skip: str | None
     identity: dict[str, Any]
     same_as: str | None
+    solutions: Mapping[str, Solution | str] = field(default_factory=dict)
+    keep_x0: bool = False
 
     @property
     def key(self) -> str:
@@ -85,3 +90,11 @@ class Cell:
         points = {"t": [], "sigma": []} if self.grid is None else self.grid.to_dict()
         method = {"method": self.identity["method"], "method_options": self.identity["options"]}
         return {"id": self.id, "identity": self.identity, **method, "steps": self.steps, "nfe": self.nfe, **points}
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A converged solution of a cell's ODE from its own noise, as a cell to sample; ``half`` has half its steps."""
+
+    cell: Cell
+    half: Cell

@@ -19,6 +19,7 @@ from diffbench.suite.cell import BudgetKind, Cell
 from diffbench.suite.choices import GridChoice, ModelChoice, SamplerChoice
 from diffbench.suite.identity import digest, identity, of_model
 from diffbench.suite.select import select
+from diffbench.suite.solution import Solutions
 from diffbench.suite.spec import Suite, layout
 
 __all__ = ["BudgetKind", "Cell", "plan"]
@@ -78,6 +79,7 @@ class _Planner:
         self.models = {choice.id: list(_models(choice, suite.run.dtype)) for choice in suite.models}
         self.samplers = {choice.id: list(_samplers(choice)) for choice in suite.samplers}
         self.grids: dict[tuple[object, ...], TimeGrid | str] = {}
+        self.solutions = Solutions(suite.metrics)
 
     def cells(self) -> Iterator[Cell]:
         """Every cell once: the budgets' first, then those of ``include``, without those of ``exclude``."""
@@ -130,7 +132,7 @@ class _Planner:
         )
         # A skipped cell has no samples; its id only has to differ from all others.
         own = decides if skip is None else {**decides, "skip": skip, "budget": budget, "sampler": choice.id}
-        return Cell(
+        planned = Cell(
             id=digest(own),
             model=model.id,
             family=card.family,
@@ -155,6 +157,7 @@ class _Planner:
             identity=own,
             same_as=None,
         )
+        return self.solutions.beside(planned, model.schedule)
 
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | str:
         """The cell's grid, or why it has none."""
