@@ -98,6 +98,11 @@ class MetricEntry:
         """Whether the metric compares each sample with a converged solution of the same ODE."""
         return self.uses in ("x0", "seen")
 
+    @property
+    def needs_extractor(self) -> bool:
+        """Whether the metric sees samples through a feature extractor only."""
+        return self.uses != "x0"
+
 
 def load(target: str) -> Any:
     """Import ``module:attribute`` as written in an entry."""

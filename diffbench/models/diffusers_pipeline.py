@@ -43,8 +43,11 @@ class Model:
 def load_model(card: Card, device: torch.device, dtype: str = "float32", channels_last: bool = False) -> Model:
     """Load the networks that a card names; every file's sha256 is checked before it is parsed.
 
+    For a card with a network; ``models/analytic_model.py`` has the others.
+
     Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint.
     """
+    assert card.network is not None
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
     unet = _placed(_component(card, card.network.path, card.network.class_name), device, precision, layout)

@@ -11,6 +11,7 @@ import torch
 from diffbench import results
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
+from diffbench.runner.distance import CONVERGENCE, write_convergence
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
@@ -31,10 +32,11 @@ from diffbench.store.sessions import PROVENANCE
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.select import select
+from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
 # What a run writes outside its cells; the report writes the rest.
-_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json")
+_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json", CONVERGENCE)
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,10 @@ class _Run:
             known = cell.skip is None and stored_probe(self.folder, cell) is not None
             return known and not state_of(self.folder, cell, keep, metrics=self.suite.metrics).flaws
 
-        others = distinct([cell for cell in self.cells if cell.key not in asked and complete(cell)])
-        alike = answer_alike(self.folder, others, self.loaded) | {cell.id for cell in self.distinct}
-        shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and self.intact(cell))]
+        whole_cells = [c for c in self.cells if c.key not in asked and all(map(complete, [c, *solutions_of([c])]))]
+        alike = answer_alike(self.folder, distinct(whole_cells), self.loaded) | {cell.id for cell in self.distinct}
+        kept = {cell.key for cell in whole_cells if {one.id for one in [cell, *solutions_of([cell])]} <= alike}
+        shown = [cell for cell in self.cells if cell.key in asked or (cell.key in kept and self.intact(cell))]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
         return self.cells if whole else shown
 
@@ -244,4 +247,5 @@ class _Run:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
         write_references(self.folder, distinct(cells, solutions=False), self.loaded)
+        write_convergence(self.folder, cells, scorer)
         return results.write(results.frame(rows), self.folder)

@@ -54,7 +54,7 @@ def run_shard(
     model: Model,
     cell: Cell,
     shard: ShardRange,
-    extractor: Extractor,
+    extractor: Extractor | None,
     keep: int,
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> ShardSamples:
@@ -64,7 +64,7 @@ def run_shard(
         model: on its device.
         cell: planned, with a grid.
         shard: sample indices first <= i < last.
-        extractor: on the same device.
+        extractor: on the same device; None for a model that has none.
         keep: images of sample indices below this are stored.
         advance: told the evaluations spent (samples x NFE) after each batch.
 
@@ -82,9 +82,10 @@ def run_shard(
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
-        extracted = extractor(images)
-        features.append(extracted.features.cpu().numpy())
-        logits.append(extracted.logits.cpu().numpy())
+        if extractor is not None:
+            extracted = extractor(images)
+            features.append(extracted.features.cpu().numpy())
+            logits.append(extracted.logits.cpu().numpy())
         if cell.keep_x0:
             landed.append(x0.float().cpu().numpy())
         if first < keep:
@@ -93,8 +94,10 @@ def run_shard(
     nfe = evaluated / (shard.last - shard.first)
     if nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
-    seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
-    artefacts = {extractor.name: Artefact(seen, {"weights": extractor.sha256})}
+    artefacts: dict[str, Artefact] = {}
+    if extractor is not None:
+        seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+        artefacts[extractor.name] = Artefact(seen, {"weights": extractor.sha256})
     if kept:
         images_kept = np.concatenate(kept)
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})

@@ -38,8 +38,7 @@ class Tally:
 
     def add(self, shard: ShardRange, manifest: Manifest) -> None:
         """The next shard."""
-        names = [self._cell.card.extractor, *([X0] if self._cell.keep_x0 else [])]
-        for name in names:
+        for name in self._cell.artefacts:
             self._digest.update(bytes.fromhex(manifest["artefacts"][name]["sha256"]))
         self._nfe += shard.size * manifest["nfe"]
         self._evals += shard.size * manifest["network_evals"]
@@ -67,6 +66,7 @@ def stored_cell(store: Store, cell: Cell, wanted: Wanted) -> StoredCell | Flaw:
 
 def read_features(store: Store, cell: Cell) -> Arrays:
     """All features (n, d) and logits (n, K) of a cell. Raises StoreError if a shard is missing, freed or altered."""
+    assert cell.card.extractor is not None
     return _joined(store, cell, cell.card.extractor)
 
 

@@ -12,12 +12,12 @@ from diffbench.errors import ScoringError
 def signature(
     metric: str,
     n: int,
-    extractor_name: str,
-    extractor_sha256: str,
+    extractor_name: str | None,
+    extractor_sha256: str | None,
     reference_name: str | None,
     reference_sha256: str | None,
-    quantiser: str,
-    resize: str,
+    quantiser: str | None,
+    resize: str | None,
     options: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> str:
@@ -25,7 +25,7 @@ def signature(
 
     Options named ``seed`` or ending in ``_seed`` go to "other": another seed is another draw of the same quantity. So
     does ``origin``: what tells the very arrays apart that a score was computed from.
-    A metric that uses no reference passes None for it.
+    A metric that uses no reference passes None for it, one of the samples themselves also for all of the images.
 
     Raises:
         ScoringError: an option is called like one of the fixed keys, or is not plain JSON (NaN included).

@@ -95,7 +95,7 @@ def fitted(records: Sequence[tuple[int, float, float]]) -> Rate:
 
 def bytes_of(cell: Cell, images: int) -> int:
     """Disk space of a whole cell: features, logits and x0 in float32, and the kept images."""
-    config = shipped.extractor_config(cell.card.extractor)
+    config = {} if cell.card.extractor is None else shipped.extractor_config(cell.card.extractor)
     numbers = int(config.get("feature_dim", 0)) + int(config.get("classes", 0))
     channels, height, width = cell.card.image_shape
     shards = -(-cell.n // cell.shard)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffbench import shipped
+from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
 from diffbench.store.probe import stored_digest
 from diffbench.store.sealed import read_sealed
@@ -117,7 +118,8 @@ def stored_probe(run: Path, cell: Cell) -> str | None:
 def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     """What a shard of the cell must be; the extractor is known by the sha256 that its config states."""
     name = cell.card.extractor
-    return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images, cell.keep_x0)
+    extractors = {} if name is None else {name: str(shipped.extractor_config(name).get("sha256"))}
+    return Wanted(probe, extractors, images, cell.keep_x0)
 
 
 def state_of(
@@ -147,7 +149,8 @@ def _scored(run: Path, cell: Cell, metrics: Sequence[MetricChoice]) -> bool:
 def are_scored(signatures: Iterable[str], cell: Cell, metrics: Iterable[MetricChoice]) -> bool:
     """Whether each metric, at the cell's number of samples, has a score among those of these signatures."""
     kept = [{**parts["comparable"], **parts["other"]} for parts in map(json.loads, signatures)]
-    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in metrics]
+    own = [metric for metric in metrics if cell.card.extractor or not METRICS[metric.name].needs_extractor]
+    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in own]
     return all(any(metric.items() <= said.items() for said in kept) for metric in asked)
 
 

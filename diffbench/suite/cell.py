@@ -9,6 +9,7 @@ from typing import Any, Literal
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.document.words import shown
 from diffbench.models.card import Card
+from diffbench.store.shards import X0
 from diffbench.suite.identity import model_key
 
 BudgetKind = Literal["nfe", "steps"]
@@ -37,7 +38,7 @@ class Cell:
         identity: what the id is a hash of, JSON-able.
         same_as: key of the earlier cell of the plan with the same id, or None.
         solutions: for each metric that needs one, what its samples are compared with, or why there is none.
-        keep_x0: whether x0 is stored beside the features.
+        keep_x0: whether x0 is stored beside the features; always where there are none.
     """
 
     id: str
@@ -78,6 +79,12 @@ class Cell:
         return model_key(self.card, self.dtype, self.channels_last)
 
     @property
+    def artefacts(self) -> list[str]:
+        """Names of what every shard of the cell holds and scores are made of: features, and x0 where it is kept."""
+        features = [] if self.card.extractor is None else [self.card.extractor]
+        return [*features, *([X0] if self.keep_x0 else [])]
+
+    @property
     def label(self) -> str:
         """For people: ``ddpm-mnist · ddim @ nfe 10``."""
         return f"{self.model} · {self.sampler} @ {self.budget_kind} {self.budget}"
@@ -98,3 +105,14 @@ class Solution:
 
     cell: Cell
     half: Cell
+
+    @property
+    def label(self) -> str:
+        """Method, steps and grid: ``deis, 512 steps on log-snr``."""
+        return f"{self.cell.method}, {self.cell.steps} steps on {self.cell.grid_label}"
+
+    @property
+    def sigma_max(self) -> float:
+        """The noise level that it starts from."""
+        assert self.cell.grid is not None
+        return float(self.cell.grid.sigma[0])

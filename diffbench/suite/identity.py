@@ -56,7 +56,7 @@ def of_model(card: Card) -> dict[str, Any]:
     """
     what = {
         "weights": card.weights_sha256,
-        "network": card.network.model_dump(),
+        "network": None if card.network is None else card.network.model_dump(),
         "prediction": card.prediction,
         "schedule": card.schedule_object().to_dict(),
         "time_scale": card.time_scale,
@@ -67,6 +67,8 @@ def of_model(card: Card) -> dict[str, Any]:
     }
     if card.conditioning != "time" or card.sigma_data is not None:  # left out elsewhere: those ids stay as they were
         what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
+    if card.analytic is not None:
+        what["analytic"] = card.analytic.model_dump()
     return what
 
 

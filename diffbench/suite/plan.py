@@ -157,7 +157,7 @@ class _Planner:
             identity=own,
             same_as=None,
         )
-        return self.solutions.beside(planned, model.schedule)
+        return self.solutions.beside(planned, model.schedule, grid_choice)
 
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | str:
         """The cell's grid, or why it has none."""

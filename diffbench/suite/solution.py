@@ -1,4 +1,9 @@
-"""The converged solutions that a cell's samples are compared with: cells of their own, sampled once for many."""
+"""The converged solutions that a cell's samples are compared with: cells of their own, sampled once for many.
+
+A solution is of the same ODE, from the same start to the same landing point. A cell whose ``final`` is ``denoise``
+lands by one denoised estimate, and so does its solution, but from the lowest noise level that the cell's kind of grid
+asks for: where the grid of few steps stops far above it (``trailing``), that is part of the cell's error.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,12 @@ from diffbench.diffusion.grid import TimeGrid, time_grid
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import ScheduleError
 from diffbench.suite.cell import Cell, Solution
-from diffbench.suite.choices import MetricChoice
+from diffbench.suite.choices import GridChoice, MetricChoice
 from diffbench.suite.identity import digest, identity, of_model
 
 NAME = "converged solution"
-_METHOD = "heun"
-_GRID = "karras"
+# One evaluation a step, of fourth order once it has begun, and in log sigma, where these ODEs are smoothest.
+_METHOD, _OPTIONS, _GRID = "deis", {"variable": "log-rho", "degree": 3}, "log-snr"
 
 
 class Solutions:
@@ -27,22 +32,26 @@ class Solutions:
         self._steps = {m.name: int(m.options["reference_steps"]) for m in metrics if METRICS[m.name].needs_solution}
         self._known: dict[tuple[object, ...], Solution | str] = {}
 
-    def beside(self, cell: Cell, schedule: NoiseSchedule) -> Cell:
+    def beside(self, cell: Cell, schedule: NoiseSchedule, choice: GridChoice) -> Cell:
         """The cell with the solution, or the reason that there is none, for each metric that needs one."""
-        if cell.grid is None or not self._steps:
+        if cell.grid is None:
             return cell
-        unsolved = _no_ode(cell)
-        found = {name: unsolved or self._solution(cell, schedule, steps) for name, steps in self._steps.items()}
-        return replace(cell, solutions=found, keep_x0=unsolved is None)
+        unsolved = _no_ode(cell) or _landing(cell.grid, schedule, choice)
+        found: dict[str, Solution | str] = {
+            name: unsolved if isinstance(unsolved, str) else self._solution(cell, schedule, unsolved, steps)
+            for name, steps in self._steps.items()
+        }
+        solved = any(isinstance(one, Solution) for one in found.values())
+        return replace(cell, solutions=found, keep_x0=solved or cell.card.extractor is None)
 
-    def _solution(self, cell: Cell, schedule: NoiseSchedule, steps: int) -> Solution | str:
+    def _solution(self, cell: Cell, schedule: NoiseSchedule, landing: float, steps: int) -> Solution | str:
         assert cell.grid is not None
-        ends = [(float(values[0]), float(values[-1])) for values in (cell.grid.t, cell.grid.sigma)]
-        key = (cell.model, cell.model_key, cell.grid.final, *ends, steps)
+        grid, start = cell.grid, (float(cell.grid.t[0]), float(cell.grid.sigma[0]))
+        key = (cell.model, cell.model_key, grid.final, *start, landing, steps)
         if key not in self._known:
             try:
-                full, half = (_cell(cell, _grid(cell.grid, schedule, count), count) for count in (steps, steps // 2))
-                self._known[key] = Solution(full, half)
+                fine = (_grid(grid, schedule, landing, count) for count in (steps, steps // 2))
+                self._known[key] = Solution(*(_cell(cell, own) for own in fine))
             except ScheduleError as error:
                 self._known[key] = f"no converged solution from this cell's first noise level: {error}"
         return self._known[key]
@@ -56,7 +65,9 @@ def solutions_of(cells: Iterable[Cell]) -> list[Cell]:
 
 def _no_ode(cell: Cell) -> str | None:
     """Why a cell's samples solve no ODE that could be solved more finely."""
-    entry = SAMPLERS[cell.method]
+    entry = SAMPLERS.get(cell.method)
+    if entry is None:
+        return f"whether {cell.method} adds noise is not known; only a sampler that adds none solves an ODE"
     if entry.stochastic(entry.options.model_validate(cell.method_options)):
         return f"{cell.method} with these options adds noise: its samples solve no ODE"
     if cell.card.clip is not None:
@@ -64,22 +75,34 @@ def _no_ode(cell: Cell) -> str | None:
     return None
 
 
-def _grid(grid: TimeGrid, schedule: NoiseSchedule, steps: int) -> TimeGrid:
-    """A fine grid between the very ends of ``grid``; one that denoises goes down to the schedule's sigma_min first."""
-    end = schedule.sigma_min if grid.final == "denoise" else float(grid.sigma[-1])
-    fine = time_grid(schedule, steps, _GRID, grid.final, sigma_max=float(grid.sigma[0]), sigma_min=end)
+def _landing(grid: TimeGrid, schedule: NoiseSchedule, choice: GridChoice) -> float:
+    """The last noise level before sigma 0 of grids of this kind and many steps; the last one itself if it is kept."""
+    options = choice.options
+    if grid.final == "sigma_min":
+        return float(grid.sigma[-1])
+    if options.get("sigmas") is not None:
+        return float(options["sigmas"][-1])
+    if options.get("t_end") is not None:
+        return float(schedule.sigma(float(options["t_end"])))
+    return schedule.sigma_min if options.get("sigma_min") is None else float(options["sigma_min"])
+
+
+def _grid(grid: TimeGrid, schedule: NoiseSchedule, landing: float, steps: int) -> TimeGrid:
+    """A fine grid between the very ends of ``grid``, by way of ``landing``."""
+    fine = time_grid(schedule, steps, _GRID, grid.final, sigma_max=float(grid.sigma[0]), sigma_min=landing)
     t, sigma, scale = (np.array(values) for values in (fine.t, fine.sigma, fine.scale))
     for own, given in ((t, grid.t), (sigma, grid.sigma), (scale, grid.scale)):
         own[0], own[-1] = given[0], given[-1]
     return TimeGrid(t, sigma, scale, _GRID, grid.final)
 
 
-def _cell(cell: Cell, grid: TimeGrid, steps: int) -> Cell:
-    options = SAMPLERS[_METHOD].options().model_dump()
+def _cell(cell: Cell, grid: TimeGrid) -> Cell:
+    entry = SAMPLERS[_METHOD]
+    options = entry.options.model_validate(_OPTIONS)
     decides = identity(
         model=of_model(cell.card),
         method=_METHOD,
-        method_options=options,
+        method_options=options.model_dump(),
         grid=grid,
         dtype=cell.dtype,
         channels_last=cell.channels_last,
@@ -92,14 +115,15 @@ def _cell(cell: Cell, grid: TimeGrid, steps: int) -> Cell:
         id=digest(decides),
         sampler=NAME,
         method=_METHOD,
-        method_options=options,
+        method_options=options.model_dump(),
         options={},
         grid=grid,
         grid_label=_GRID,
         budget_kind="steps",
-        budget=steps,
-        steps=steps,
-        nfe=SAMPLERS[_METHOD].nfe(steps, grid.final),
+        budget=grid.steps,
+        steps=grid.steps,
+        nfe=entry.nfe(grid.steps, grid.final, options),
         identity=decides,
+        same_as=None,
         keep_x0=True,
     )
