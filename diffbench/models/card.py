@@ -21,6 +21,7 @@ from diffbench.document.spec import Name, Spec, fault
 from diffbench.document.tree import Unreadable
 from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError, ScheduleError
+from diffbench.models.mixture import Mixture, analytic_faults
 
 FILE = "card.yaml"
 
@@ -35,7 +36,6 @@ def _inside(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside), Says("a path inside the card's folder, with / and without ..")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Says("a sha256: 64 lowercase hexadecimal digits")]
 Version1 = Annotated[int, Field(ge=1, le=1), Says("1, the only version there is")]
-Positive = Annotated[float, Field(gt=0.0)]
 Size = Annotated[int, Field(ge=1, le=65536)]
 Shape = tuple[Size, Size, Size]
 Range = tuple[float, float]
@@ -100,19 +100,6 @@ class Codec(Network):
     crop: Size | None = None
 
 
-class Mixture(Spec):
-    """Data of an exactly known distribution, sum_k w_k N(mu_k, s_k^2 I), instead of a network.
-
-    ``weights`` are the w_k, normalised when used; ``means`` the mu_k, each row by row as C x H x W numbers; ``scales``
-    the s_k, in units of the data.
-    """
-
-    kind: Literal["gaussian-mixture"]
-    weights: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
-    means: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=1000)]
-    scales: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
-
-
 class Card(Spec):
     """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all.
 
@@ -147,7 +134,7 @@ class Card(Spec):
         yield from range_fault("clip", given.get("clip"))
         yield from _codec_faults(given)
         yield from _sigma_data_faults(given)
-        yield from _analytic_faults(given)
+        yield from analytic_faults(given)
         schedule = given.get("schedule")
         if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
             return
@@ -220,58 +207,6 @@ def _sigma_data_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
         yield fault((), 'the key "sigma_data" is missing; prediction "edm" needs it', given)
     if isinstance(prediction, str) and prediction != "edm" and sigma_data is not None:
         yield fault(("sigma_data",), f'only prediction "edm" has a sigma_data, not {shown(prediction)}', sigma_data)
-
-
-def _analytic_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
-    analytic = given.get("analytic")
-    if analytic is None:
-        yield from (
-            fault((key,), f"{shown(given[key])} is not allowed; a model that is not analytic needs it", given[key])
-            for key in ("network", "sha256")
-            if key in given and given[key] in (None, {})
-        )
-        yield from _both_or_none(given)
-        return
-    fixed: dict[str, Any] = {
-        "network": None,
-        "codec": None,
-        "sha256": {},
-        "prediction": "sample",
-        "reference": None,
-        "extractor": None,
-    }
-    for key, value in fixed.items():
-        if key in given and given[key] != value:
-            yield fault((key,), f"{shown(given[key])} is not allowed; an analytic model has {shown(value)}", given[key])
-    time = given.get("time")
-    if isinstance(time, dict) and time.get("input") not in (None, "sigma"):
-        message = f'{shown(time["input"])} is not allowed; an analytic model takes "sigma"'
-        yield fault(("time", "input"), message, time["input"])
-    if isinstance(analytic, dict):
-        yield from _mixture_faults(analytic, given.get("data"))
-
-
-def _mixture_faults(analytic: Mapping[str, Any], data: Any) -> Iterable[InitErrorDetails]:
-    parts = {key: analytic[key] for key in ("weights", "means", "scales") if isinstance(analytic.get(key), tuple)}
-    means = parts.get("means", ())
-    for key, values in parts.items():
-        if len(values) != len(means):
-            message = f"there are {len(values)} for {len(means)} means; every component has one"
-            yield fault(("analytic", key), message, values)
-    shape = data.get("shape") if isinstance(data, dict) else None
-    if isinstance(shape, tuple) and len(shape) == 3 and all(type(side) is int for side in shape):
-        size = shape[0] * shape[1] * shape[2]
-        for index, mean in enumerate(means):
-            if isinstance(mean, tuple) and len(mean) != size:
-                message = f"{len(mean)} numbers are not allowed; data of shape {shown(shape)} have {size}"
-                yield fault(("analytic", "means", index), message, mean)
-
-
-def _both_or_none(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
-    """A reference holds features of an extractor: a card names both or neither."""
-    if "reference" in given and "extractor" in given and (given["reference"] is None) != (given["extractor"] is None):
-        missing = "reference" if given["reference"] is None else "extractor"
-        yield fault((missing,), "null is not allowed; name both a reference and an extractor, or neither", None)
 
 
 def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:
