@@ -78,7 +78,9 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
         ),
     ]
     for metric in convergence.solver_errors(run):
-        wanted.append((convergence.stem(metric), convergence.caption(metric), f"{title(metric)} against NFE, log-log"))
+        wanted.append(
+            (convergence.stem(metric), convergence.caption(run, metric), f"{title(metric)} against NFE, log-log")
+        )
     for model in models(run.cells):
         tiles = f"{model}: samples 0 to {TILE[0] * TILE[1] - 1} of every cell; all tiles start from the same noise."
         best = f"{model}: samples of its best cell."
@@ -94,7 +96,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
     bold = "bold: the best of a budget and those whose 95% interval overlaps its own"
-    for name, table in (("results", page.results), ("best", page.best), ("gaps", page.gaps)):
+    for name, table in (("results", page.results), ("best", page.best), ("orders", page.orders), ("gaps", page.gaps)):
         if table is None:
             continue
         comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []
