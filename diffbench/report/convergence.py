@@ -14,14 +14,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from diffbench.catalog import METRICS
-from diffbench.report.figures import behind, evaluations, heading, line
+from diffbench.report.figures import behind, column_count, evaluations, heading, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
 from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, slug
 from diffbench.report.tables import Entry, Table
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)
-_BESIDE = 2  # up to so many panels the legend stands at their right
 _ROW = 0.155  # inches a legend's row takes
 
 
@@ -60,12 +59,14 @@ def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     figure, axes_of = _panels(len(names), len(unique(cell.series for cell in drawn)))
     for index, (axes, model) in enumerate(zip(axes_of, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
+        resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
         for series in unique(cell.series for cell in mine):
-            line(axes, [cell for cell in mine if cell.series == series], metric, evaluations, look[series])
+            own = [cell for cell in mine if cell.series == series]
+            line(axes, own, metric, evaluations, look[series])
+            _hollow(axes, [cell for cell in own if (cell.value(metric) or 0.0) < resolved], metric, look[series])
         axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
         axes.set_xlabel("evaluations per sample (NFE)")
-        axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % min(3, len(names)) else "")
-        resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
+        axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
         _limits(axes, mine, drawn, metric, resolved)
         _floor(axes, resolved)
     _legend(figure, run, metric, look, drawn)
@@ -91,8 +92,8 @@ def caption(run: RunFolder, metric: str) -> str:
         f"{title(metric)} against evaluations per sample: mean over samples of the RMSE to the converged solution of "
         "the same ODE from the same noise. Bars are 95% intervals. Beside each sampler the p of error ~ NFE^-p, fitted "
         "to its three largest budgets above the shaded floor, with half of its 95% interval over the samples that all "
-        "three share. Within the floor, 5 times the solution's own error, nothing is told reliably, and below that "
-        f"error nothing is shown. Solutions: {exact or 'none'}."
+        "three share. Within the floor (hollow marks), 5 times the solution's own error, nothing is told reliably, and "
+        f"below that error nothing is shown. Solutions: {exact or 'none'}."
     )
 
 
@@ -124,13 +125,11 @@ def _told(fit: Measured) -> str:
 
 
 def _panels(count: int, samplers: int) -> tuple[Figure, list[Axes]]:
-    columns = min(3, count)
+    columns = column_count(count)
     rows = -(-count // columns)
     legend = (samplers + 3) * _ROW
-    beside = count <= _BESIDE
-    width = WIDTH if count > 1 else WIDTH * 0.75
-    height = max(2.6, legend) if beside else 2.4 * rows + legend
-    figure = Figure(figsize=(width, height), layout="constrained")
+    size = (WIDTH, 2.5 * rows + legend) if count > 1 else (WIDTH * 0.75, max(2.6, legend))
+    figure = Figure(figsize=size, layout="constrained")
     axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in axes[count:]:
         spare.remove()
@@ -152,6 +151,12 @@ def _limits(axes: Axes, cells: Sequence[CellView], drawn: Sequence[CellView], me
 def _power(value: float, _: int) -> str:
     """Powers of ten: plain from 0.01 on, with an exponent below."""
     return f"{value:.10g}" if value >= 0.009 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def _hollow(axes: Axes, cells: Sequence[CellView], metric: str, look: Look) -> None:
+    """Points that don't count in a fit."""
+    across, up = [cell.nfe or 0.0 for cell in cells], [cell.value(metric) or 0.0 for cell in cells]
+    axes.plot(across, up, linestyle="", marker=look.marker, mfc="white", mec=look.colour, mew=0.9, ms=3.6, zorder=4)
 
 
 def _floor(axes: Axes, resolved: float) -> None:
@@ -176,7 +181,7 @@ def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look
     legend = figure.legend(
         handles,
         labels,
-        loc="outside right upper" if len(names) <= _BESIDE else "outside lower center",
+        loc="outside lower center" if several else "outside right upper",
         ncols=1 + len(names),
         frameon=False,
         handlelength=2.0,

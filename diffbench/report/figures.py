@@ -48,8 +48,8 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
             _floor(axes, floor)
         scope = drawn if axes.get_shared_y_axes().get_siblings(axes) != [axes] else mine
         _axes(axes, run, scope, drawn, metric, x)
-        axes.set_xlabel(x_label if index >= len(names) - _columns(len(names)) else "")
-        if index % _columns(len(names)) == 0:
+        axes.set_xlabel(x_label if index >= len(names) - column_count(len(names)) else "")
+        if index % column_count(len(names)) == 0:
             axes.set_ylabel(title(metric))
     legend(figure, [*_handles(look, drawn), *floor_handle(run, drawn, metric)])
     return save(figure, folder, name, behind(drawn, (metric, SECONDS)))
@@ -69,13 +69,14 @@ def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[
     return header, rows
 
 
-def _columns(panels: int) -> int:
+def column_count(panels: int) -> int:
+    """Panels in a row."""
     return panels if panels <= 3 else (2 if panels == 4 else 3)
 
 
 def panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     """A figure with one panel a model."""
-    columns = _columns(count)
+    columns = column_count(count)
     rows = math.ceil(count / columns)
     width = WIDTH if count > 1 else WIDTH * 0.62
     figure = Figure(figsize=(width, 2.25 * rows + 0.65), layout="constrained")
@@ -89,7 +90,7 @@ def panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
 
 def heading(model: str, family: str, panels: int) -> str:
     """Model and family, as far as they fit above a panel."""
-    room = int(WIDTH / max(2, _columns(panels)) / 0.075) - 4
+    room = int(WIDTH / max(2, column_count(panels)) / 0.075) - 4
     both = f"{shorten(model, room)}  ({shorten(family, 20)})"
     return both if len(both) <= room else shorten(model, room)
 
@@ -154,7 +155,7 @@ def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence
     if min(across) > 0:
         budgets = sorted({float(c.budget) for c in drawn if c.budget_kind == "nfe" and c.budget})
         ticks = _apart(budgets) if x is evaluations else []
-        width = WIDTH / max(2, _columns(len(models(drawn)))) - 0.25
+        width = WIDTH / max(2, column_count(len(models(drawn)))) - 0.25
         log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
     low, high = extent(run, scope, metric)
     if low is not None and high is not None:
