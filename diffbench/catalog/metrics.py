@@ -20,7 +20,7 @@ class ISOptions(Options):
 class SolverErrorOptions(Options):
     """Options of ``solver_error`` and ``solver_error_features``."""
 
-    reference_steps: int = Field(default=256, ge=2, le=10_000, description="steps of the converged solution")
+    reference_steps: int = Field(default=512, ge=2, le=10_000, description="steps of the converged solution")
 
 
 _METRICS = (
