@@ -1,6 +1,7 @@
 """solver_error from the suite to the table and the page: on an exactly known mixture, and on an untrained network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,14 +13,17 @@ from diffbench.runner.distance import CONVERGENCE
 from diffbench.runner.gc import free
 from diffbench.runner.merge import merge_runs
 from diffbench.scoring.solver_error import RESOLVED
+from diffbench.status.cost import Rate, Rates
 from diffbench.status.explain import explain
-from diffbench.status.stored import Part, distinct
+from diffbench.status.show import plan_rows, plan_summary
+from diffbench.status.stored import CellState, Part, distinct
 from diffbench.store.sealed import read_sealed
-from diffbench.store.shards import ShardRange, Store
+from diffbench.store.shards import Flaw, ShardRange, Store, shard_ranges
 from diffbench.suite.cell import Solution
+from diffbench.suite.choices import GridChoice
 from diffbench.suite.plan import plan
 from diffbench.suite.read import read_suite_text, resolved, suite_from_objects
-from diffbench.suite.solution import NAME, solutions_of
+from diffbench.suite.solution import NAME, Solutions, solutions_of
 
 ORDERS = {"ddim": 1, "heun": 2, "dpmpp-2m": 2}
 GRID = "log-snr"
@@ -95,6 +99,31 @@ def test_what_solves_no_ode_is_null_with_the_reason(finished, checkpoint):
     clipped = plan(network(checkpoint, models=[{"id": "tiny", "source": str(checkpoint)}]))
     assert all("clipped" in reason for cell in clipped for reason in cell.solutions.values())
     assert not solutions_of(clipped)
+
+
+def test_a_sampler_that_is_not_in_the_catalog_is_not_held_to_an_ode():
+    """As those of other libraries: nobody knows whether they add noise."""
+    spec = suite(samplers=[sampler("heun")], budgets={"nfe": [4]})
+    (cell,) = plan(spec)
+    unknown = replace(cell, method="library:heun", solutions={}, nfe=None)
+    schedule, grid = cell.card.schedule_object(), GridChoice.model_validate(GRID)
+    known = Solutions(spec.metrics).beside(replace(unknown, method="heun"), schedule, grid)
+    assert isinstance(known.solutions["solver_error"], Solution), "evaluations that are not planned don't matter"
+    planned = Solutions(spec.metrics).beside(unknown, schedule, grid)
+    assert planned.solutions["solver_error"].startswith("whether library:heun adds noise is not known")
+    assert planned.keep_x0, "there are no features to keep"
+
+
+def test_the_plan_says_what_solutions_cost():
+    cells = plan(suite())
+    states = [CellState(cell, 2, {shard: Flaw("missing", "") for shard in shard_ranges(cell.n, cell.shard)})
+              for cell in [*cells, *solutions_of(cells)] if cell.skip is None]  # fmt: skip
+    rates = Rates({(cells[0].model_key, 3): Rate(0.0, 0.01)}, "a device", "a guess")
+    lines = plan_summary(plan_rows(states, rates, 0), states, rates)
+    evaluations = 5 * (512 + 256)
+    said = "2 of these cells are converged solutions for solver errors: 3,840 of these evaluations, about 38 s"
+    assert said in lines and evaluations == 3840
+    assert any(f"{evaluations + 5 * sum(c.nfe for c in cells):,} evaluations" in line for line in lines)
 
 
 def test_solutions_share_starts_and_landings_with_the_cells(checkpoint):
