@@ -59,7 +59,7 @@ def write_convergence(folder: Path, cells: Sequence[Cell], scorer: Scorer) -> No
     content = {name: _of_metric(cells, scorer, name) for name in metrics}
     if any(entry["orders"] for entry in content.values()):
         write_sealed(folder / CONVERGENCE, content)
-    else:
+    elif (folder / CONVERGENCE).exists():
         remove(folder / CONVERGENCE)
 
 
