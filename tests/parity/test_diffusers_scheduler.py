@@ -1,0 +1,127 @@
+"""Schedulers of diffusers as samplers equal ours of the same method, grid and noise."""
+
+import pytest
+import torch
+
+from diffbench.catalog import SAMPLERS, load
+from diffbench.diffusion.continuous import VE
+from diffbench.diffusion.denoiser import Clipped, Counted, NetworkDenoiser
+from diffbench.diffusion.discrete import DiscreteDDPM
+from diffbench.diffusion.grid import time_grid
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.errors import ScheduleError, UsageError
+from diffbench.samplers.ddim import DDIM
+from diffbench.samplers.ddpm import DDPM
+from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
+from diffbench.samplers.integrate import integrate
+
+# diffusers converts tensors to numpy in ways that numpy 2 deprecates.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{name}:DeprecationWarning") for name in ("__array__", "__array_wrap__")
+]
+
+SHAPE = (1, 6, 6)
+SCHEDULE = DiscreteDDPM.from_betas("linear", 1e-4, 0.02, 1000)
+TRAILING = {"timestep_spacing": "trailing"}
+
+
+def network(x, t):
+    phase = t.to(x.dtype).view(-1, 1, 1, 1) / 300
+    return 0.8 * torch.tanh(x + 0.3 * torch.sin(3 * x + phase)) + 0.1 * torch.cos(phase)
+
+
+DENOISER = NetworkDenoiser(network, SCHEDULE, "epsilon")
+
+
+def theirs(name, config=None, steps=20, indices=range(5), denoiser=DENOISER):
+    return DiffusersScheduler(name, config).run(denoiser, SCHEDULE, steps, NoiseSource(3, indices, SHAPE))
+
+
+def ours(sampler, kind="trailing", steps=20, denoiser=DENOISER):
+    noise = NoiseSource(3, range(5), SHAPE)
+    return integrate(sampler, denoiser, time_grid(SCHEDULE, steps, kind), SCHEDULE, noise)
+
+
+def assert_close(mine, other, tolerance=1e-5):
+    assert float((mine - other).abs().max() / other.abs().max()) <= tolerance
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_ddim(clip):
+    denoiser = Clipped(DENOISER, -0.5, 0.5) if clip else DENOISER
+    assert_close(theirs("DDIMScheduler", TRAILING, denoiser=denoiser), ours(DDIM(0.0), denoiser=denoiser))
+
+
+@pytest.mark.parametrize("steps", [5, 20])
+def test_dpmpp_2m(steps):
+    """A first-order last step on both sides; theirs lowers the order below 15 steps only there too."""
+    config = {**TRAILING, "final_sigmas_type": "zero"}
+    entry = SAMPLERS["dpmpp-2m"]
+    sampler = load(entry.target)(**entry.options().model_dump())
+    assert_close(theirs("DPMSolverMultistepScheduler", config, steps), ours(sampler, steps=steps))
+
+
+def test_ddpm_draws_our_noise():
+    """On a grid that visits t = 0, where neither adds noise."""
+    config = {"timestep_spacing": "leading"}
+    assert_close(theirs("DDPMScheduler", config), ours(DDPM("fixed_small"), "leading"))
+
+
+STOCHASTIC = [
+    "DDPMScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "SASolverScheduler",
+]
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_batches_do_not_change_samples(name):
+    whole = theirs(name)
+    halves = torch.cat([theirs(name, indices=range(2)), theirs(name, indices=range(2, 5))])
+    assert_close(whole, halves, 1e-6)
+    torch.manual_seed(1)
+    assert torch.equal(whole, theirs(name))
+
+
+ONE_A_STEP = ["DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nfe"), [*((n, 10) for n in ONE_A_STEP), ("HeunDiscreteScheduler", 19), ("KDPM2DiscreteScheduler", 19)]
+)
+def test_evaluations_are_those_of_its_timesteps(name, nfe):
+    counted = Counted(DENOISER)
+    theirs(name, steps=10, denoiser=counted)
+    t, sigma = DiffusersScheduler(name).evaluated(SCHEDULE, 10)
+    assert counted.calls == nfe == len(t) == len(sigma)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        ("DDIMSchedular", {}, "no scheduler"),
+        ("UNet2DModel", {}, "no scheduler"),
+        ("RePaintScheduler", {}, "needs original_image"),
+        ("DDIMScheduler", {"solver_order": 2}, "takes no 'solver_order'"),
+        ("DDIMScheduler", {"prediction_type": "sample"}, "comes from the model"),
+    ],
+)
+def test_refused_at_once(name, config, said):
+    with pytest.raises(UsageError, match=said):
+        DiffusersScheduler(name, config)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "schedule", "said"),
+    [
+        ("DDIMScheduler", {}, VE(0.01, 50.0), "discrete"),
+        ("IPNDMScheduler", {}, SCHEDULE, "alpha_bar|trained_betas"),
+        ("FlowMatchEulerDiscreteScheduler", {}, SCHEDULE, "trained_betas"),
+        ("DDIMInverseScheduler", {}, SCHEDULE, "rise"),
+        ("DDIMScheduler", {"rescale_betas_zero_snr": True}, SCHEDULE, "alpha_bar"),
+    ],
+)
+def test_schedules_that_are_not_the_models(name, config, schedule, said):
+    with pytest.raises(ScheduleError, match=said):
+        DiffusersScheduler(name, config).evaluated(schedule, 10)
