@@ -34,9 +34,10 @@ class SamplerEntry:
     ``order`` is that of the method as a solver of the probability-flow ODE under its default options, ``order_with``
     under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations``
     maps (steps, final, options) to denoiser evaluations per sample. ``needs`` lists what a model must offer: ``sde``
-    (drift and diffusion in native time) or ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``batch_coupled``: an
-    option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an equivalent (sampler,
-    options), for samplers that coincide update for update.
+    (drift and diffusion in native time), ``variance_preserving`` (s^2 (1 + sigma^2) = 1) or ``betas`` (a discrete
+    chain). ``batch_coupled``: an option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an
+    equivalent (sampler, options), for samplers that coincide update for update. ``scheduler``: the class of diffusers
+    that this is; it brings its own grid.
     """
 
     name: str
@@ -51,6 +52,7 @@ class SamplerEntry:
     batch_coupled: bool = False
     same_as: Callable[[Any], tuple[str, dict[str, Any]] | None] = field(default=lambda options: None)
     order_with: Callable[[Any], int | None] | None = None
+    scheduler: str | None = None
 
     def order_of(self, options: Any) -> int | None:
         """Order with these options (an instance of ``options``)."""

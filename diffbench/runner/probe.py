@@ -15,8 +15,7 @@ from diffbench.diffusion.denoiser import Denoised
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import device_name
-from diffbench.runner.execute import make_sampler
-from diffbench.samplers.integrate import integrate
+from diffbench.runner.execute import make_sampler, trajectory
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
 from diffbench.store.probe import Answer, Answers, Numbers
@@ -64,11 +63,10 @@ def ask_sampler(model: Model, cell: Cell) -> Answers:
 
     D = 0.1 + (x - 0.1) / (1 + 4 sigma^2) is linear in x, so no coefficient of the sampler is without effect.
     """
-    assert cell.grid is not None
     channels, height, width = cell.card.sample_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
     noise = NoiseSource(cell.seed, range(_CELL_INPUTS), shape, device=model.device, dtype=torch.float64)
-    landed = integrate(make_sampler(cell), _known_denoiser, cell.grid, model.schedule, noise)
+    landed = trajectory(make_sampler(cell), _known_denoiser, cell, model.schedule, noise)
     return Answers({"trajectory": _answer(landed, "float64")})
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffbench.catalog.diffusers import FROM_THE_MODEL
 from diffbench.diffusion.denoiser import Denoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.samplers.integrate import Noise
 
-OURS = ("num_train_timesteps", "trained_betas", "beta_start", "beta_end", "beta_schedule", "prediction_type")
 # The float32 product of diffusers is 8e-5 off in sigma at t = 0.
 _ALPHA_BAR_SLACK = 1e-3
 
@@ -31,7 +31,7 @@ class DiffusersScheduler:
     ``clip_sample`` is off unless ``config`` says otherwise. Every draw of the class at step i is the ``step`` noise i.
 
     Raises UsageError for a class that diffusers lacks or whose ``step`` needs more than (output, time, sample), a key
-    that its ``__init__`` does not take, and a key that the model decides (``OURS``).
+    that its ``__init__`` does not take, and a key that the model decides (``FROM_THE_MODEL``).
     """
 
     def __init__(self, scheduler: str, config: Mapping[str, Any] | None = None) -> None:
@@ -46,7 +46,7 @@ class DiffusersScheduler:
             raise UsageError(f"{scheduler}: its step needs {', '.join(needed)} too; this is not supported")
         self._takes = set(inspect.signature(found).parameters)
         for key in self.config:
-            if key in OURS:
+            if key in FROM_THE_MODEL:
                 raise UsageError(f"{scheduler}: {key} comes from the model; leave it out of the config")
             if key not in self._takes:
                 raise UsageError(f"{scheduler} takes no {key!r}; it takes {', '.join(sorted(self._takes))}")

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import COSTS, GRIDS, METRICS, SAMPLERS, Final, SamplerEntry
+from diffbench.catalog.diffusers import PREFIX, scheduler_arguments, scheduler_faults
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, did_you_mean, shown, unknown
@@ -183,9 +184,11 @@ class SamplerChoice(Spec):
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
         """A known sampler, with options and swept values that it takes."""
         name, options, sweep = given.get("sampler"), given["options"], given.get("sweep", {})
-        if isinstance(name, str) and name.startswith("diffusers:"):
-            yield fault(("sampler",), f"{shown(name)}: samplers of diffusers are not implemented yet", name)
-        elif isinstance(name, str) and name not in SAMPLERS:
+        if isinstance(name, str) and name.startswith(PREFIX):
+            yield from _scheduler_faults(name.removeprefix(PREFIX), given)
+        if isinstance(name, str) and name.startswith(PREFIX) and name not in SAMPLERS:
+            return
+        if isinstance(name, str) and name not in SAMPLERS:
             yield fault(("sampler",), unknown("sampler", name, SAMPLERS), name)
         elif isinstance(name, str):
             sweep = sweep if isinstance(sweep, dict) else {}
@@ -196,6 +199,24 @@ class SamplerChoice(Spec):
             for key in options:
                 if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
                     yield fault((key,), f"unknown key {shown(key)}{meant}", options[key], at_key=True)
+
+
+def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    """Problems of a ``diffusers:`` sampler that its class decides."""
+    if scheduler not in scheduler_arguments():
+        yield fault(("sampler",), unknown("scheduler of diffusers", scheduler, scheduler_arguments()), scheduler)
+        return
+    if given.get("grid") is not None:
+        yield fault(("grid",), f"the grid of {scheduler} is its own; leave grid out", given["grid"], at_key=True)
+    if given.get("final", "denoise") != "denoise":
+        yield fault(("final",), f"{scheduler} ends as its config says; leave final out", given["final"], at_key=True)
+    configs: list[tuple[tuple[str | int, ...], Any]] = [(("config",), given["options"].get("config"))]
+    sweep = given.get("sweep")
+    swept = sweep.get("config") if isinstance(sweep, dict) else None
+    configs += [(("sweep", "config", i), value) for i, value in enumerate(swept if isinstance(swept, tuple) else ())]
+    for path, config in configs:
+        for key, said in scheduler_faults(scheduler, config):
+            yield fault(("sampler",) if key is None else (*path, key), said, given, at_key=key is not None)
 
 
 _BESIDE = ("id", "sampler", "grid", "final", "sweep")

@@ -114,7 +114,9 @@ class _Planner:
         suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
         grid_choice = choice.grid or GridChoice.model_validate(default_grid(model.schedule))
         found = self.realise(model, sampler, grid_choice, budget)
-        grid, skip = (None, found) if isinstance(found, str) else (found, None)
+        skip = found if isinstance(found, str) else None
+        grid = found if isinstance(found, TimeGrid) else None
+        steps = grid.steps if grid is not None else found if isinstance(found, int) else None
         batch_size = min(suite.run.batch_size, suite.samples.shard)
         channels_last = layout(suite.run.channels_last)
         decides = identity(
@@ -129,6 +131,8 @@ class _Planner:
             seed=suite.seed,
         )
         # A skipped cell has no samples; its id only has to differ from all others.
+        if entry.scheduler is not None:  # its class, config and version decide its grid, together with
+            decides["steps"] = steps
         own = decides if skip is None else {**decides, "skip": skip, "budget": budget, "sampler": choice.id}
         return Cell(
             id=digest(own),
@@ -142,11 +146,11 @@ class _Planner:
             method_options=sampler.complete,
             options={**model.options, **sampler.options},
             grid=grid,
-            grid_label=_grid_label(grid_choice, choice.final),
+            grid_label=_grid_label(grid_choice, choice.final) if entry.scheduler is None else "its own",
             budget_kind=budget[0],
             budget=budget[1],
-            steps=None if grid is None else grid.steps,
-            nfe=None if grid is None else entry.nfe(grid.steps, choice.final, sampler.typed),
+            steps=steps,
+            nfe=None if steps is None else entry.nfe(steps, choice.final, sampler.typed),
             n=suite.samples.n,
             shard=suite.samples.shard,
             batch_size=batch_size,
@@ -156,8 +160,8 @@ class _Planner:
             same_as=None,
         )
 
-    def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | str:
-        """The cell's grid, or why it has none."""
+    def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
+        """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""
         entry, final = sampler.entry, sampler.choice.final
         if unmet := _unmet(entry, model):
             return unmet
@@ -166,6 +170,8 @@ class _Planner:
         if steps is None:
             cost = entry.nfe(1, final, sampler.typed)
             return f"{number} evaluations are too few: one step of {entry.name} costs {cost}"
+        if entry.scheduler is not None:
+            return steps
         key = (id(model.schedule), grid.kind, tuple(sorted(grid.options.items())), steps, final)
         if key not in self.grids:
             try:
@@ -181,6 +187,8 @@ def _unmet(entry: SamplerEntry, model: _Model) -> str | None:
     if "sde" in entry.needs and not schedule.has_sde:
         kind = "a discrete schedule" if schedule.discrete else "a schedule without an SDE"
         return f"{entry.name} needs the family's SDE; {model.id} has {kind}"
+    if "betas" in entry.needs and not schedule.discrete:
+        return f"{entry.name} needs a discrete schedule of betas; that of {model.id} is continuous"
     if "variance_preserving" in entry.needs and not schedule.variance_preserving:
         return f"{entry.name} needs a variance-preserving schedule; that of {model.id} is not"
     return None
