@@ -125,3 +125,10 @@ def test_refused_at_once(name, config, said):
 def test_schedules_that_are_not_the_models(name, config, schedule, said):
     with pytest.raises(ScheduleError, match=said):
         DiffusersScheduler(name, config).evaluated(schedule, 10)
+
+
+def test_heun():
+    """Theirs starts from sigma_max n, ours from sqrt(1 + sigma_max^2) n: 2e-5 apart."""
+    entry = SAMPLERS["heun"]
+    sampler = load(entry.target)(**entry.options().model_dump())
+    assert_close(theirs("HeunDiscreteScheduler", TRAILING), ours(sampler), 1e-4)
