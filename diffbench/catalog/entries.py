@@ -35,9 +35,9 @@ class SamplerEntry:
     under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations``
     maps (steps, final, options) to denoiser evaluations per sample. ``needs`` lists what a model must offer: ``sde``
     (drift and diffusion in native time) or ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``adaptive``: the number
-    of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an
-    option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an equivalent (sampler,
-    options), for samplers that coincide update for update.
+    of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an option ``coupled`` makes samples
+    depend on their batch. ``same_as`` maps options to an equivalent (sampler, options), for samplers that coincide
+    update for update. ``scheduler``: the class of diffusers that this is; it brings its own grid.
     """
 
     name: str
@@ -53,6 +53,7 @@ class SamplerEntry:
     same_as: Callable[[Any], tuple[str, dict[str, Any]] | None] = field(default=lambda options: None)
     order_with: Callable[[Any], int | None] | None = None
     adaptive: bool = False
+    scheduler: str | None = None
 
     def order_of(self, options: Any) -> int | None:
         """Order with these options (an instance of ``options``)."""

@@ -59,7 +59,7 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
         "shards": state.total,
         "shards_done": state.done,
         "samples_missing": missing,
-        "evaluations_missing": missing * (cell.nfe or 0),
+        "evaluations_missing": None if cell.nfe is None and missing else missing * (cell.nfe or 0),
         "bytes": 0 if alias or cell.skip is not None else bytes_of(cell, images),
         "seconds": rates.seconds([(cell, missing)]),
         "reason": state.why or None,
@@ -82,10 +82,10 @@ def states_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_row(
             row["model"] if row["model"] != model else "",
             " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
-            f"{row['budget_kind']} {row['budget']}",
+            "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
             "–" if row["nfe"] is None else str(row["nfe"]),
             f"{todo:,}" if todo else "–",
-            f"{row['evaluations_missing']:,}" if todo else "–",
+            "–" if not todo else "?" if row["evaluations_missing"] is None else f"{row['evaluations_missing']:,}",
             "–" if not todo else "?" if seconds is None else duration(seconds),
             _state(row),
         )
@@ -111,10 +111,12 @@ def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], ra
     """Totals: cells, samples, evaluations, disk, seconds and where they come from."""
     counts = Counter(row["state"] for row in rows)
     samples = sum(row["samples_missing"] for row in rows)
-    evaluations = sum(row["evaluations_missing"] for row in rows)
+    evaluations = f"{sum(row['evaluations_missing'] or 0 for row in rows):,} evaluations"
+    if adaptive := sum(row["evaluations_missing"] is None for row in rows):
+        evaluations += f", and those of {adaptive} adaptive cell{'s' * (adaptive != 1)}, which only a run can tell"
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
     lines = reasons(rows)
-    lines.append(f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations:,} evaluations")
+    lines.append(f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations}")
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
         lines.append(_time(states, rates))
@@ -123,9 +125,12 @@ def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], ra
 
 def _time(states: Sequence[CellState], rates: Rates) -> str:
     work = [(state.cell, state.samples_missing) for state in states if state.cell.same_as is None]
-    seconds = rates.seconds((cell, count) for cell, count in work if count)
+    seconds = rates.seconds((cell, count) for cell, count in work if count and cell.nfe is not None)
     if seconds is not None:
-        return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), timing pass and scoring apart"
+        apart = "timing pass and scoring"
+        if any(count and cell.nfe is None for cell, count in work):
+            apart = f"adaptive cells, {apart}"
+        return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), {apart} apart"
     unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
     where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
     return f"time: unknown; {where} how fast {', '.join(unknown)} is at this batch size; --probe measures it"
