@@ -10,7 +10,6 @@ import yaml
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.grid import time_grid
-from diffbench.errors import SuiteError
 from diffbench.suite.identity import digest
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
@@ -194,11 +193,6 @@ def test_keys_are_unique() -> None:
     names = [name for name, entry in SAMPLERS.items() if not entry.adaptive]
     planned = cells(samplers=names, budgets={"nfe": [5, 10], "steps": [5, 10]})
     assert len({cell.key for cell in planned}) == len(planned) == 4 * len(names)
-
-
-def test_samplers_that_choose_their_own_steps_are_refused_by_name() -> None:
-    with pytest.raises(SuiteError, match='"rk45": suites with samplers that choose their own steps are not impl'):
-        cells(samplers=["rk45"])
 
 
 def test_a_cell_can_be_written_down() -> None:
