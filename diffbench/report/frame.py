@@ -61,9 +61,15 @@ class CellView:
 
     @property
     def series(self) -> str:
-        """Name of the line this cell lies on: the suite's sampler id and the swept options."""
+        """The suite's sampler id and the swept options: what a cell is called in tables."""
+        return _called(self.sampler, json.loads(self.options))
+
+    @property
+    def line(self) -> str:
+        """Name of the line in a figure that this cell lies on: an adaptive sampler moves along it by its tolerances."""
         swept = json.loads(self.options)
-        return " ".join([self.sampler, ", ".join(f"{key}={_brief(value)}" for key, value in swept.items())]).strip()
+        adaptive = self.budget is None
+        return _called(self.sampler, {key: v for key, v in swept.items() if not (adaptive and key in _TOLERANCES)})
 
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
@@ -85,10 +91,15 @@ class CellView:
         return self.budget_label if self.nfe is None else f"{self.nfe:.4g} NFE"
 
 
+def _called(sampler: str, options: Mapping[str, Any]) -> str:
+    return " ".join([sampler, ", ".join(f"{key}={_brief(value)}" for key, value in options.items())]).strip()
+
+
 def _brief(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+_TOLERANCES = frozenset({"rtol", "atol"})
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")
 _CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
 
