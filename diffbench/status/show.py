@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,33 +67,38 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
 
 
 def states_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line a cell; reasons stand below the table (:func:`reasons`)."""
+    """One line a cell, model by model; reasons stand below the table (:func:`reasons`)."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    lines = [_line(row) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "sampler", "budget"):
-        table.add_column(name, no_wrap=True)
-    for name in ("NFE", "samples to do", "evaluations", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    model = None
-    for row in rows:
-        if model not in (None, row["model"]):
+    for place, name in enumerate(
+        ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
+    ):
+        # A narrow terminal may cut names short, never numbers.
+        width = max((len(line[place]) for line in lines), default=0) if place in range(2, 7) else None
+        table.add_column(name, justify="right" if place in range(3, 7) else "left", no_wrap=True, min_width=width)
+    for before, line in zip([None, *lines], lines, strict=False):
+        if before is not None and before[0] != line[0]:
             table.add_row()
-        todo, seconds = row["samples_missing"], row["seconds"]
-        table.add_row(
-            row["model"] if row["model"] != model else "",
-            " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
-            "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
-            "–" if row["nfe"] is None else str(row["nfe"]),
-            f"{todo:,}" if todo else "–",
-            "–" if not todo else "?" if row["evaluations_missing"] is None else f"{row['evaluations_missing']:,}",
-            "–" if not todo else "?" if seconds is None else duration(seconds),
-            _state(row),
-        )
-        model = row["model"]
+        table.add_row("" if before is not None and before[0] == line[0] else line[0], *line[1:])
     return table
 
 
-def _state(row: dict[str, Any]) -> str:
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    todo, seconds = row["samples_missing"], row["seconds"]
+    return (
+        row["model"],
+        " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
+        "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
+        "–" if row["nfe"] is None else str(row["nfe"]),
+        f"{todo:,}" if todo else "–",
+        "–" if not todo else "?" if row["evaluations_missing"] is None else f"{row['evaluations_missing']:,}",
+        "–" if not todo else "?" if seconds is None else duration(seconds),
+        _state(row),
+    )
+
+
+def _state(row: Mapping[str, Any]) -> str:
     if row["same_as"]:
         model, _, rest = row["same_as"].partition("/")
         return f"same as {rest}" if model == row["model"] else f"same as {row['same_as']}"
