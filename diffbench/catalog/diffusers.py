@@ -25,12 +25,15 @@ FROM_THE_MODEL = (
     "beta_schedule",
     "prediction_type",
 )
-_TWICE = frozenset({"HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"})
+_TWICE = frozenset(
+    {"DPMSolverSDEScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler"}
+)
 # Of a class whose noise no key of its config decides.
 _ALWAYS_STOCHASTIC = frozenset(
     {
         "DDPMParallelScheduler",
         "DDPMScheduler",
+        "DPMSolverSDEScheduler",
         "EulerAncestralDiscreteScheduler",
         "KDPM2AncestralDiscreteScheduler",
         "LCMScheduler",
@@ -49,10 +52,11 @@ class SchedulerOptions(Options):
 
 @dataclass(frozen=True)
 class Scheduler:
-    """The arguments that a class takes: those of ``__init__``, and those of ``step`` that a suite may give."""
+    """Arguments of a class: those of ``__init__``, those of ``step`` that a suite may give, and those that it must."""
 
     config: frozenset[str]
     step: frozenset[str]
+    required: frozenset[str]
 
 
 # What the run itself passes to ``step``, or what would bring in noise that is not the run's.
@@ -71,7 +75,9 @@ def schedulers() -> Mapping[str, Scheduler]:
             methods = {item.name: item for item in getattr(node, "body", ()) if isinstance(item, ast.FunctionDef)}
             if isinstance(node, ast.ClassDef) and methods.keys() >= {"__init__", "set_timesteps", "step"}:
                 config, step = (_arguments(methods[name]) for name in ("__init__", "step"))
-                found[node.name] = Scheduler(config - {"self"}, step - _NOT_GIVEN)
+                taken = methods["step"].args
+                required = {one.arg for one in taken.args[: len(taken.args) - len(taken.defaults)]}
+                found[node.name] = Scheduler(config - {"self"}, step - _NOT_GIVEN, frozenset(required - _NOT_GIVEN))
     return found
 
 
@@ -120,6 +126,10 @@ def scheduler_faults(scheduler: str, config: Any, step: Any) -> list[tuple[tuple
     takes = schedulers()[scheduler].config
     if "trained_betas" not in takes:
         return [((), f"{scheduler} is not supported: it takes no trained_betas, hence not the model's schedule")]
+    if required := sorted(schedulers()[scheduler].required):
+        return [((), f"{scheduler} is not supported: its step needs {', '.join(required)}")]
+    if "Inverse" in scheduler:
+        return [((), f"{scheduler} is not supported: it goes from data to noise")]
     faults: list[tuple[tuple[str, ...], str]] = []
     for key in config if isinstance(config, Mapping) else ():
         if key in FROM_THE_MODEL:

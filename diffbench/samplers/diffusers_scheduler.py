@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -67,8 +68,8 @@ class DiffusersScheduler:
     ``clip_sample`` is off unless ``config`` says otherwise. ``step`` holds arguments of the class's ``step``, such as
     ``eta``. Every draw of the class at step i is the ``step`` noise i.
 
-    Raises UsageError for a class that diffusers lacks or whose ``step`` needs more than (output, time, sample), a key
-    that its ``__init__`` does not take, and a key that the model decides (``FROM_THE_MODEL``).
+    Raises UsageError for a class that diffusers lacks, a key that its ``__init__`` does not take, and a key that the
+    model decides (``FROM_THE_MODEL``).
     """
 
     def __init__(
@@ -81,9 +82,7 @@ class DiffusersScheduler:
         self.config = dict(config or {})
         self.step_arguments = dict(step or {})
         self._class: Any = found
-        needed = [p.name for p in inspect.signature(found.step).parameters.values() if p.default is p.empty][4:]
-        if needed:
-            raise UsageError(f"{scheduler}: its step needs {', '.join(needed)} too; this is not supported")
+        logging.getLogger("diffusers").setLevel(logging.ERROR)  # it would repeat its advice for every batch
         self._takes = set(inspect.signature(found).parameters)
         for key in self.config:
             if key in FROM_THE_MODEL:
@@ -114,7 +113,7 @@ class DiffusersScheduler:
         alpha_bar = getattr(built, "alphas_cumprod", None)
         if alpha_bar is None or not np.allclose(alpha_bar.double(), chain.alphas_cumprod, rtol=_ALPHA_BAR_SLACK):
             raise ScheduleError(f"{self.name}: its alpha_bar is not the model's")
-        if bool((built.timesteps.diff() > 0).any()):
+        if built.timesteps[0] < built.timesteps[-1]:
             raise ScheduleError(f"{self.name}: its times rise, from data to noise; it isn't a sampler")
         return built
 
@@ -132,9 +131,10 @@ class DiffusersScheduler:
         noise: Noise,
         observe: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """What the scheduler makes (B,C,H,W) of the ``start`` noise in ``steps`` steps. Raises as ``build``.
+        """What the scheduler makes (B,C,H,W) of the ``start`` noise in ``steps`` steps.
 
-        ``observe(i, x)`` is called after each call of the class's ``step``, with its own x.
+        ``observe(i, x)`` is called after each call of the class's ``step``, with its own x. Raises as ``build``, and
+        UsageError for a class that draws noise which is not ``noise``.
 
         A class that works on x_t / s divides by sqrt(sigma^2 + 1) in ``scale_model_input``; what that returns is x_t
         for every class.
@@ -143,6 +143,9 @@ class DiffusersScheduler:
         chain = Chain.of(schedule)
         scheduler = self.build(schedule, steps, x.device)
         x = x * float(scheduler.init_noise_sigma)
+        if hasattr(scheduler, "noise_sampler"):
+            scheduler.noise_sampler = _Path(noise)
+        before = _generators(x.device)
         for i, t in enumerate(scheduler.timesteps):
             sigma = chain.sigma(float(t))
             x_hat = scheduler.scale_model_input(x, t) * math.hypot(1.0, sigma)
@@ -151,7 +154,41 @@ class DiffusersScheduler:
                 x = scheduler.step((x_hat - denoised) / sigma, t, x, return_dict=False, **self.step_arguments)[0]
             if observe is not None:
                 observe(i, x)
+        if _generators(x.device) != before:
+            raise UsageError(f"{self.name}: draws noise of its own, which depends on the batch; this is not supported")
         return x
+
+
+class _Path:
+    """Increments of a Brownian motion in sigma, scaled to unit variance, as DPMSolverSDEScheduler asks for them.
+
+    The two stages of its step start at one sigma: the second interval holds the first.
+    """
+
+    def __init__(self, noise: Noise) -> None:
+        self.noise = noise
+        self.draws = 0
+        self.begin = self.end = math.nan
+        self.increment: Tensor | None = None
+
+    def __call__(self, sigma: Any, sigma_next: Any) -> Tensor:
+        begin, end = float(sigma), float(sigma_next)
+        fresh = self.noise.normal("step", self.draws)
+        self.draws += 1
+        if self.increment is not None and math.isclose(begin, self.begin, rel_tol=1e-5):
+            increment = self.increment + fresh * math.sqrt(abs(self.end - end))
+        else:
+            increment = fresh * math.sqrt(abs(begin - end))
+        self.begin, self.end, self.increment = begin, end, increment
+        return increment / math.sqrt(abs(begin - end))
+
+
+def _generators(device: torch.device) -> list[bytes]:
+    """States of torch's own generators on the host and on the device."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return [bytes(state.numpy().tobytes()) for state in states]
 
 
 @contextmanager

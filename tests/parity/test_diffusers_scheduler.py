@@ -1,12 +1,10 @@
 """Schedulers of diffusers as samplers equal ours of the same method, grid and noise."""
 
-import math
-
 import pytest
 import torch
 
 from diffbench.catalog import SAMPLERS, load
-from diffbench.diffusion.continuous import VE, VP, SubVP
+from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
 from diffbench.diffusion.denoiser import Clipped, Counted, NetworkDenoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import time_grid
@@ -14,7 +12,7 @@ from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
-from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
+from diffbench.samplers.diffusers_scheduler import DiffusersScheduler, _Path
 from diffbench.samplers.integrate import integrate
 
 # diffusers converts tensors to numpy in ways that numpy 2 deprecates.
@@ -86,43 +84,50 @@ def test_batches_do_not_change_samples(name):
     assert torch.equal(whole, theirs(name))
 
 
-ONE_A_STEP = ["DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"]
+SUPPORTED = [name for name in schedulers() if not scheduler_faults(name, {}, {})]
+OF_THEIR_OWN = {"CogVideoXDDIMScheduler", "IPNDMScheduler"}  # noise levels that are not the model's
+NOT_BELOW_FOUR_STEPS = {"PNDMScheduler", "KDPM2AncestralDiscreteScheduler"}  # an error in numpy, and NaN
 
 
-@pytest.mark.parametrize(
-    ("name", "nfe"), [*((n, 10) for n in ONE_A_STEP), ("HeunDiscreteScheduler", 19), ("KDPM2DiscreteScheduler", 19)]
-)
-def test_evaluations_are_those_of_its_timesteps(name, nfe):
-    counted = Counted(DENOISER)
-    theirs(name, steps=10, denoiser=counted)
-    points = DiffusersScheduler(name).evaluated(SCHEDULE, 10)
-    assert counted.calls == nfe == len(points["t"]) == len(points["sigma"])
+@pytest.mark.parametrize("name", sorted(set(SUPPORTED) - OF_THEIR_OWN))
+def test_what_the_catalog_says_without_importing_a_class(name):
+    """Evaluations, and whether noise is drawn; a sample does not depend on its batch, nor on torch's generators."""
+    entry = SAMPLERS[PREFIX + name]
+    for steps in (4, 10) if name in NOT_BELOW_FOUR_STEPS else (1, 2, 3, 10):
+        counted = Counted(DENOISER)
+        whole = theirs(name, steps=steps, denoiser=counted)
+        assert counted.calls == entry.nfe(steps) == len(DiffusersScheduler(name).evaluated(SCHEDULE, steps)["t"])
+        torch.manual_seed(steps)
+        assert_close(torch.cat([theirs(name, steps=steps, indices=r) for r in (range(2), range(2, 5))]), whole, 1e-6)
 
-
-@pytest.mark.parametrize("schedule", [VP(0.1, 20.0), SubVP(0.1, 20.0), VE(0.01, 50.0)], ids=["vp", "subvp", "ve"])
-def test_continuous_models_too(schedule):
-    """On the noise levels that it says it visits, from the same start: our DDIM, but for float32 betas."""
-    theirs_ = DiffusersScheduler("DDIMScheduler", TRAILING)
-    noise = NoiseSource(3, range(5), SHAPE, dtype=torch.float64)
-    denoiser = NetworkDenoiser(network, schedule, "epsilon", dtype=torch.float64)
-    other = theirs_.run(denoiser, schedule, 20, noise)
-    sigmas = theirs_.evaluated(schedule, 20)["sigma"]
-    assert sigmas[0] == pytest.approx(schedule.sigma_max)
-    grid = time_grid(schedule, 20, "explicit", sigmas=sigmas)
-
-    class FromTheirStart(NoiseSource):
+    class OtherSteps(NoiseSource):
         def normal(self, purpose, step, *levels):
-            ratio = float(grid.sigma[0]) if float(grid.scale[0]) == 1 else 1 / float(grid.scale[0])
-            return super().normal(purpose, step) * (math.hypot(1, sigmas[0]) / ratio)
+            return super().normal(purpose, step + 1000 * (purpose == "step"), *levels)
 
-    mine = integrate(DDIM(0.0), denoiser, grid, schedule, FromTheirStart(3, range(5), SHAPE, dtype=torch.float64))
-    assert_close(mine, other, 1e-4)
+    other = DiffusersScheduler(name).run(DENOISER, SCHEDULE, 10, OtherSteps(3, range(5), SHAPE))
+    assert torch.equal(whole, other) is not entry.stochastic(entry.options())
 
 
-def test_step_arguments():
-    scheduler = DiffusersScheduler("DDIMScheduler", TRAILING, {"eta": 1.0})
-    noise = NoiseSource(3, range(5), SHAPE)
-    assert_close(scheduler.run(DENOISER, SCHEDULE, 20, noise), ours(DDIM(1.0)))
+def test_most_classes_are_supported():
+    assert len(set(SUPPORTED) - OF_THEIR_OWN) >= 19
+
+
+def test_noise_of_its_own_is_refused(monkeypatch):
+    scheduler = DiffusersScheduler("DDIMScheduler", TRAILING)
+    original = scheduler._class.step
+    monkeypatch.setattr(scheduler._class, "step", lambda *a, **k: (torch.rand(1), original(*a, **k))[1])
+    with pytest.raises(UsageError, match="noise of its own"):
+        scheduler.run(DENOISER, SCHEDULE, 3, NoiseSource(3, range(5), SHAPE))
+
+
+def test_path_of_the_sde_scheduler():
+    """Stages that start at one sigma see nested increments of one Brownian motion; others are independent."""
+    path = _Path(NoiseSource(0, range(20000), (1, 1, 1), dtype=torch.float64))
+    a, b, c = path(9.0, 8.0).flatten(), path(9.0, 5.0).flatten(), path(5.0, 4.0).flatten()
+    for z in (a, b, c):
+        assert z.var() == pytest.approx(1, abs=0.03)
+    assert float((a * b).mean()) == pytest.approx(0.5, abs=0.03)  # sqrt(1 / 4)
+    assert float((b * c).mean()) == pytest.approx(0.0, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,6 @@ def test_step_arguments():
     [
         ("DDIMSchedular", {}, "no scheduler"),
         ("UNet2DModel", {}, "no scheduler"),
-        ("RePaintScheduler", {}, "needs original_image"),
         ("DDIMScheduler", {"solver_order": 2}, "takes no 'solver_order'"),
         ("DDIMScheduler", {"prediction_type": "sample"}, "comes from the model"),
     ],

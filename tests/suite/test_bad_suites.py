@@ -143,6 +143,8 @@ CASES = [
      ['samplers[0].sampler: unknown scheduler of diffusers', 'did you mean "UniPCMultistepScheduler"?']),
     (SAMPLER + '[{id: a, sampler: §"diffusers:UNet2DModel"}]\n', ["unknown scheduler of diffusers"]),
     (SAMPLER + '[{id: a, sampler: §"diffusers:EDMEulerScheduler"}]\n', ["takes no trained_betas"]),
+    (SAMPLER + '[{id: a, sampler: §"diffusers:RePaintScheduler"}]\n', ["its step needs mask, original_image"]),
+    (SAMPLER + '[{id: a, sampler: §"diffusers:DDIMInverseScheduler"}]\n', ["goes from data to noise"]),
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", config: {§solver_order: 2}}]\n',
      ['samplers[0].config.solver_order: DDIMScheduler takes no "solver_order"']),
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", config: {§beta_end: 2}}]\n', ["comes from the model"]),
