@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from diffbench import results
+from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.loaded import Loaded
@@ -188,7 +189,8 @@ class _Run:
         self.session.write()
         evaluations = sum((cell.nfe or 0) * count for cell, count in samples)
         self.progress.note(
-            f"{sum(count for _, count in samples)} samples in {len(work)} cells, {evaluations} evaluations: "
+            f"{counted(sum(count for _, count in samples), 'sample')} in {counted(len(work), 'cell')}, "
+            f"{counted(evaluations, 'evaluation')}: "
             f"about {duration(seconds)} by {rates.basis}{apart}"
         )
 

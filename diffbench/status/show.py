@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from diffbench.document.words import counted
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
 
@@ -109,19 +110,19 @@ def reasons(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Why cells are not done, equal reasons told together; that nothing was sampled yet needs no reason."""
     counts = Counter((row["state"], row["reason"]) for row in rows if row["reason"] and not row["same_as"])
     told = [(state, reason, count) for (state, reason), count in counts.items() if state != "missing"]
-    return [f"{count} cell{'s' * (count != 1)} {state}: {reason}" for state, reason, count in told]
+    return [f"{counted(count, 'cell')} {state}: {reason}" for state, reason, count in told]
 
 
 def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], rates: Rates) -> list[str]:
     """Totals: cells, samples, evaluations, disk, seconds and where they come from."""
     counts = Counter(row["state"] for row in rows)
     samples = sum(row["samples_missing"] for row in rows)
-    evaluations = f"{sum(row['evaluations_missing'] or 0 for row in rows):,} evaluations"
+    evaluations = counted(sum(row["evaluations_missing"] or 0 for row in rows), "evaluation")
     if adaptive := sum(row["evaluations_missing"] is None for row in rows):
-        evaluations += f", and those of {adaptive} adaptive cell{'s' * (adaptive != 1)}, which only a run can tell"
+        evaluations += f", and those of {counted(adaptive, 'adaptive cell')}, which only a run can tell"
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
     lines = reasons(rows)
-    lines.append(f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations}")
+    lines.append(f"{counted(len(rows), 'cell')} ({said}); to do: {counted(samples, 'sample')}, {evaluations}")
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
         lines.append(_time(states, rates))
@@ -138,7 +139,8 @@ def _time(states: Sequence[CellState], rates: Rates) -> str:
         return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), {apart} apart"
     unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
     where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
-    return f"time: unknown; {where} how fast {', '.join(unknown)} is at this batch size; --probe measures it"
+    verb = "is" if len(unknown) == 1 else "are"
+    return f"time: unknown; {where} how fast {', '.join(unknown)} {verb} at this batch size; --probe measures it"
 
 
 def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> list[str]:
@@ -146,5 +148,5 @@ def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> l
     counts = Counter(row["state"] for row in rows if row["same_as"] is None and row["state"] != "skipped")
     todo = counts.total() - counts["done"]
     if not todo:
-        return [*reasons(rows), f"{run}: all {counts['done']} cells are sampled"]
+        return [*reasons(rows), f"{run}: {counted(counts['done'], 'cell')}, all sampled"]
     return [*reasons(rows), f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]
