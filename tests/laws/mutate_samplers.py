@@ -123,7 +123,9 @@ def main(paths):
             if not noticed(path, changed, limit):
                 unnoticed += 1
                 unknown += what not in EQUIVALENT
-                print(what if what not in EQUIVALENT else f"{what}\n    nothing changes: {EQUIVALENT[what]}", flush=True)
+                print(
+                    what if what not in EQUIVALENT else f"{what}\n    nothing changes: {EQUIVALENT[what]}", flush=True
+                )
         print(f"{path.name}: {total} mutants so far, {unnoticed} unnoticed, {unknown} of them unknown", flush=True)
     return 1 if unknown else 0
 

@@ -34,7 +34,8 @@ PUBLISHED = {
     "pndm": {"warm_up": "runge-kutta"},  # PNDM, Algorithm 2
     # The authors' README: orders 3 and 4 for unconditional models, tau 1 for the diffusion's own SDE.
     "sa-solver": {"tau": 1.0, "s_min": 0.0, "s_max": 1e9, "predictor_order": 3, "corrector_order": 4},
-    "reverse-diffusion": {"probability_flow": False},  # score_sde_pytorch, default_cifar10_configs.py; also the next two
+    # These three: score_sde_pytorch, default_cifar10_configs.py.
+    "reverse-diffusion": {"probability_flow": False},
     "langevin": {"corrector_steps": 1, "snr": 0.16},
     "predictor-corrector": {"predictor": "reverse-diffusion", "corrector_steps": 1, "snr": 0.16},
     "rk45": {"rtol": 1e-5, "atol": 1e-5},  # Score-SDE, appendix D.4
