@@ -56,6 +56,14 @@ def _corrections(steps: int, final: Final, options: Any) -> int:
     return steps * int(options.corrector_steps)
 
 
+def _adams_order(options: SASolverOptions) -> int | None:
+    """Of the ODE: the corrector adds one to the predictor's order, up to its own."""
+    if options.tau > 0:
+        return None
+    corrected = min(options.predictor_order + 1, options.corrector_order)
+    return corrected if options.corrector_order else options.predictor_order
+
+
 def _always(options: Any) -> bool:
     return True
 
@@ -85,6 +93,7 @@ ENTRIES = (
         summary="stochastic Adams predictor and corrector on the denoised estimate",
         source="Xue et al. 2023 (SA-Solver), Algorithm 1",
         order=None,
+        order_with=_adams_order,
         stochastic=lambda options: options.tau > 0,
         options=SASolverOptions,
     ),
@@ -94,6 +103,7 @@ ENTRIES = (
         summary="the reverse process discretised as the forward chain on the grid is",
         source=f"{_SDE}, Eq. 46 and appendix E",
         order=None,
+        order_with=lambda options: 1 if options.probability_flow else None,
         stochastic=lambda options: not options.probability_flow,
         options=ReverseDiffusionOptions,
     ),
