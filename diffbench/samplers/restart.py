@@ -42,7 +42,7 @@ class Restart:
         reached = grid.sigma[1:][grid.sigma[1:] > 0]
         if len(reached) == 0:
             return RestartPlan(grid.sigma, None, np.zeros(0))
-        after = int(np.argmin(np.abs(np.log(reached / self.s_min))))
+        after = int(np.argmin(np.abs(np.log(reached) - np.log(self.s_min))))
         low = float(reached[after])
         high = min(low * self.s_max / self.s_min, schedule.sigma_max)
         roots = np.linspace(high ** (1 / RHO), low ** (1 / RHO), self.restart_steps + 1)
