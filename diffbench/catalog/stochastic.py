@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from diffbench.catalog.entries import Final, Options, SamplerEntry
+from diffbench.catalog.entries import Final, Options, SamplerEntry, not_above
 from diffbench.catalog.first_order import BrownianOptions
 from diffbench.catalog.multistep import ThirdOrderOptions
 
@@ -26,6 +26,11 @@ class SASolverOptions(BrownianOptions):
     s_max: float = Field(default=1e9, gt=0.0)
     predictor_order: int = Field(default=3, ge=1, le=4)
     corrector_order: int = Field(default=4, ge=0, le=4, description="0: no corrector")
+
+    @model_validator(mode="after")
+    def _rises(self) -> SASolverOptions:
+        not_above(self.s_min, self.s_max)
+        return self
 
 
 class ReverseDiffusionOptions(BrownianOptions):
