@@ -167,8 +167,9 @@ def _time(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     require(
         schedule.t_end <= end < start, f"grid time: t_end must lie within [{schedule.t_end:g}, {start:g}), got {end:g}"
     )
-    ends = np.array([start, end]) ** (1 / np.float64(options.rho))
-    return _exact_ends(np.linspace(*ends, n) ** options.rho, start, end)
+    power = 1 / options.rho
+    roots = np.linspace(np.float64(start) ** power, np.float64(end) ** power, n)
+    return _exact_ends(roots**options.rho, start, end)
 
 
 def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
@@ -180,8 +181,9 @@ def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
 
 def _karras(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     high, low = _ends(schedule, options)
-    ends = np.array([high, low]) ** (1 / np.float64(options.rho))
-    return _exact_ends(np.linspace(*ends, n) ** options.rho, high, low)
+    power = 1 / options.rho
+    roots = np.linspace(np.float64(high) ** power, np.float64(low) ** power, n)
+    return _exact_ends(roots**options.rho, high, low)
 
 
 def _log_snr(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
