@@ -26,7 +26,7 @@ from diffbench.catalog import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["laws/test_sampler_moments.py", "laws/test_score_sde_samplers.py", "laws/test_sampler_values.py"]
-LAWS = [f"laws/test_{name}.py" for name in ("sampler_covariance", "sampler_contract", "sampler_orders")]
+LAWS = [f"laws/test_{name}.py" for name in ("sampler_covariance", "sampler_orders", "sampler_contract")]
 OWN = {
     "sa_solver": ["laws/test_sampler_values.py"],
     "restart": ["laws/test_restart.py"],
