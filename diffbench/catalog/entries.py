@@ -22,6 +22,12 @@ class NoOptions(Options):
     """A sampler or metric without options."""
 
 
+def not_above(s_min: float, s_max: float) -> None:
+    """ValueError if the ends of a range of sigmas, which then would be empty, are the wrong way round."""
+    if s_min > s_max:
+        raise ValueError(f"s_min must not be above s_max, got {s_min:g} and {s_max:g}")
+
+
 def one_per_step(steps: int, final: Final, options: Any) -> int:
     """Evaluations of a method that calls the denoiser once a step."""
     return steps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from diffbench.catalog.entries import Options, SamplerEntry
+from diffbench.catalog.entries import Options, SamplerEntry, not_above
 
 
 class DDIMOptions(Options):
@@ -41,7 +41,12 @@ class ChurnOptions(Options):
     s_churn: float = Field(default=0.0, ge=0.0)
     s_min: float = Field(default=0.0, ge=0.0)
     s_max: float = Field(default=1e9, gt=0.0, description="upper end of the churned sigmas")
-    s_noise: float = Field(default=1.0, gt=0.0)
+    s_noise: float = Field(default=1.0, gt=0.0, le=10.0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> ChurnOptions:
+        not_above(self.s_min, self.s_max)
+        return self
 
 
 Same = tuple[str, dict[str, Any]]

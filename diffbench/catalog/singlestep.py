@@ -32,8 +32,8 @@ class RestartOptions(Options):
 
     s_min: float = Field(default=0.06, gt=0.0, description="lower end of the stretch that is gone again")
     s_max: float = Field(default=0.3, gt=0.0, description="upper end; must be above s_min")
-    restart_steps: int = Field(default=3, ge=1, le=1000, description="Heun's steps down the stretch")
-    iterations: int = Field(default=1, ge=1, le=1000, description="how often the stretch is gone again")
+    restart_steps: int = Field(default=2, ge=1, le=1000, description="Heun's steps down the stretch")
+    iterations: int = Field(default=2, ge=1, le=1000, description="how often the stretch is gone again")
 
     @model_validator(mode="after")
     def _rises(self) -> RestartOptions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from diffbench.catalog.entries import Final, Options, SamplerEntry
+from diffbench.catalog.entries import Final, Options, SamplerEntry, not_above
 from diffbench.catalog.first_order import BrownianOptions
 from diffbench.catalog.multistep import ThirdOrderOptions
 
@@ -26,6 +26,11 @@ class SASolverOptions(BrownianOptions):
     s_max: float = Field(default=1e9, gt=0.0)
     predictor_order: int = Field(default=3, ge=1, le=4)
     corrector_order: int = Field(default=4, ge=0, le=4, description="0: no corrector")
+
+    @model_validator(mode="after")
+    def _rises(self) -> SASolverOptions:
+        not_above(self.s_min, self.s_max)
+        return self
 
 
 class ReverseDiffusionOptions(BrownianOptions):
@@ -54,6 +59,14 @@ def _corrected(steps: int, final: Final, options: Any) -> int:
 
 def _corrections(steps: int, final: Final, options: Any) -> int:
     return steps * int(options.corrector_steps)
+
+
+def _adams_order(options: SASolverOptions) -> int | None:
+    """Of the ODE: the corrector adds one to the predictor's order, up to its own."""
+    if options.tau > 0:
+        return None
+    corrected = min(options.predictor_order + 1, options.corrector_order)
+    return corrected if options.corrector_order else options.predictor_order
 
 
 def _always(options: Any) -> bool:
@@ -85,6 +98,7 @@ ENTRIES = (
         summary="stochastic Adams predictor and corrector on the denoised estimate",
         source="Xue et al. 2023 (SA-Solver), Algorithm 1",
         order=None,
+        order_with=_adams_order,
         stochastic=lambda options: options.tau > 0,
         options=SASolverOptions,
     ),
@@ -94,6 +108,7 @@ ENTRIES = (
         summary="the reverse process discretised as the forward chain on the grid is",
         source=f"{_SDE}, Eq. 46 and appendix E",
         order=None,
+        order_with=lambda options: 1 if options.probability_flow else None,
         stochastic=lambda options: not options.probability_flow,
         options=ReverseDiffusionOptions,
     ),

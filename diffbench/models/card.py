@@ -188,6 +188,10 @@ def _codec_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
         yield fault(("codec",), 'null is not allowed; family "latent" needs a codec', codec)
     if isinstance(codec, dict) and given.get("family") in ("ddpm", "score-sde"):
         yield fault(("codec",), f'only family "latent" has a codec, not {shown(given["family"])}', codec)
+    if latent and given.get("clip") is not None:
+        yield fault(
+            ("clip",), f"{shown(given['clip'])} is not allowed; latents have no range to clip to", given["clip"]
+        )
     data = given.get("data")
     shape = data.get("shape") if isinstance(data, dict) else None
     crop = codec.get("crop") if isinstance(codec, dict) else None

@@ -76,9 +76,11 @@ class ModelChoice(Spec):
             yield fault(("source",), f"{shown(source)}: sources with :// are not implemented yet", source)
         elif isinstance(name, str) or isinstance(source, str):
             try:
-                _card_of(given, context)
+                card = _card_of(given, context)
             except CardError as error:
                 yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
+            else:
+                yield from _latent_clips(card, given)
         yield from range_fault("clip", given.get("clip"))
         sweep = given.get("sweep")
         for key in sweep if isinstance(sweep, dict) else ():
@@ -88,6 +90,18 @@ class ModelChoice(Spec):
     def card(self) -> Card:
         """The model's card, read from disk. Raises CardError."""
         return _read_card(self.name, self.source)
+
+
+def _latent_clips(card: Card, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    """Clip ranges, fixed or swept, of a model whose latents have no range."""
+    sweep = given.get("sweep")
+    swept = sweep.get("clip") if isinstance(sweep, dict) else None
+    clips: list[tuple[tuple[str | int, ...], Any]] = [(("clip",), given.get("clip"))]
+    clips += [(("sweep", "clip", index), clip) for index, clip in enumerate(swept if isinstance(swept, tuple) else ())]
+    for path, clip in clips if card.codec is not None else ():
+        if clip is not None:
+            message = f"{shown(clip)} is not allowed; {card.name} samples latents, which have no range to clip to"
+            yield fault(path, message, clip)
 
 
 def _card_of(given: Mapping[str, Any], context: Any) -> Card:

@@ -136,6 +136,9 @@ CASES = [
     (MODEL + "[{name: ddpm-mnist, sweep: {§eta: [1]}}]\n",
      ['models[0].sweep.eta: unknown key "eta"; known: dtype, clip']),
     (MODEL + "[{name: ddpm-mnist, dtype: float16, sweep: {§dtype: [float32]}}]\n", ["dtype is fixed above"]),
+    (MODEL + "[{name: ldm-mnist, clip: §[-1, 1]}]\n",
+     ["models[0].clip: [-1, 1] is not allowed; ldm-mnist samples latents, which have no range to clip to"]),
+    (MODEL + "[{name: ldm-mnist, sweep: {clip: [null, §[-1, 1]]}}]\n", ["models[0].sweep.clip[1]: ", "latents"]),
     # Samplers.
     (SAMPLER + "[§ddmi]\n", ['samplers[0]: unknown sampler "ddmi"; known: ddim, euler,', "did you mean"]),
     (SAMPLER + "[{id: a, sampler: §huen}]\n", ['samplers[0].sampler: unknown sampler "huen"', 'did you mean "heun"?']),
