@@ -113,7 +113,7 @@ def latest(i, count):
 
 
 def sa_solver(predictor, corrector, tau):
-    """Xue et al. 2023, Algorithm 1; tau holds within [sigma_4, sigma_1], both ends inside."""
+    """Xue et al. 2023, Eq. 15 and 18; tau holds within [sigma_4, sigma_1], both ends inside."""
 
     def strength(i):
         return tau if 1 <= i <= 4 else 0.0
