@@ -25,7 +25,7 @@ class RestartPlan:
 
 
 class Restart:
-    """Xu et al. 2023 (Restart Sampling), Algorithm 1, with Heun's steps.
+    """Xu et al. 2023 (Restart Sampling), Algorithm 2, with Heun's steps; its Eq. 3 leads up and its Eq. 4 down.
 
     At the grid point nearest, in log sigma, to ``s_min`` noise leads back up and ``restart_steps`` of Heun's steps lead
     down again, ``iterations`` times; the defaults are the authors' first configuration for CIFAR-10, which counts the

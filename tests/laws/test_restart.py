@@ -34,7 +34,7 @@ def heuns_step(x, sigma, target, variance):
 
 
 def test_a_run_is_the_papers_algorithm():
-    """Xu et al. 2023, Algorithm 1, written out for one stretch and numbers in place of images."""
+    """Xu et al. 2023, Algorithm 2, written out for one stretch and numbers in place of images."""
     grid = time_grid(VE, 8, "karras", "sigma_min")
     where, low, variance = 5, grid.sigma[5], 0.5
     high = 4 * low
