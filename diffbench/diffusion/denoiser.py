@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffbench.diffusion.prediction import Prediction, preconditioning
-from diffbench.diffusion.schedule import NoiseSchedule
+from diffbench.diffusion.prediction import Number, Prediction, preconditioning
+from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.errors import UsageError
 
 Conditioning = Literal["time", "sigma", "log-sigma"]
+
+# Noise levels whose coefficients a network's denoiser keeps: more than any grid has.
+_LEVELS_KEPT = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,7 @@ def check_arguments(x_hat: Tensor, sigma: Tensor) -> None:
     """Raise UsageError unless the two are what ``Denoiser`` says."""
     if x_hat.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"x_hat must be float32 or float64, got {x_hat.dtype}")
-    if sigma.dtype != torch.float64 or sigma.device.type != "cpu" or sigma.shape != x_hat.shape[:1]:
+    if sigma.dtype != torch.float64 or not sigma.is_cpu or sigma.shape != x_hat.shape[:1]:
         shape = tuple(sigma.shape)
         raise UsageError(f"sigma must be float64 on the CPU, one a sample; got {sigma.dtype} {shape} on {sigma.device}")
 
@@ -54,9 +58,9 @@ class NetworkDenoiser:
     a tensor shaped like x. Its time is ``time_scale`` times what ``conditioning`` names: ``time`` t (scale 1 for
     indices, 999 for Score-SDE's VP networks), ``sigma`` itself (scale 1 for Score-SDE's VE networks, which take the
     logarithm inside), or ``log-sigma``, the natural logarithm of sigma (scale 1/4 for EDM's networks). Only F runs in
-    ``dtype``; the combination is done in x_hat's dtype. ``sigma_data`` is for the prediction ``edm``. UsageError for
-    arguments that no ``Denoiser`` takes, and for an output of another shape; ScheduleError for sigmas that the
-    schedule lacks.
+    ``dtype``; the combination is done in x_hat's dtype. ``sigma_data`` is for the prediction ``edm``. The coefficients
+    are worked out in float64, once for each noise level that a whole batch is at. UsageError for arguments that no
+    ``Denoiser`` takes, and for an output of another shape; ScheduleError for sigmas that the schedule lacks.
     """
 
     def __init__(
@@ -70,28 +74,47 @@ class NetworkDenoiser:
         sigma_data: float | None = None,
     ) -> None:
         self.network = network
-        self.schedule = schedule
-        self.prediction: Prediction = prediction
-        self.time_scale = time_scale
         self.dtype = dtype
-        self.conditioning: Conditioning = conditioning
-        self.sigma_data = sigma_data
+
+        def rows(level: FloatArray) -> FloatArray:
+            c = preconditioning(prediction, schedule, level, sigma_data)
+            seen = c.t if conditioning == "time" else level if conditioning == "sigma" else np.log(level)
+            return np.stack([c.c_skip, c.c_out, c.c_in, seen * time_scale])
+
+        @lru_cache(_LEVELS_KEPT)
+        def row(level: float) -> tuple[float, float, float, float]:
+            c_skip, c_out, c_in, time = rows(np.array([level]))[:, 0].tolist()
+            return c_skip, c_out, c_in, time
+
+        self._rows, self._row = rows, row
 
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
-        level = sigma.numpy()
-        c = preconditioning(self.prediction, self.schedule, level, self.sigma_data)
-        seen = c.t if self.conditioning == "time" else level if self.conditioning == "sigma" else np.log(level)
-        time = seen * self.time_scale
-        # One copy for all coefficients, queued behind the device's work instead of waiting for it.
-        packed = torch.from_numpy(np.stack([c.c_skip, c.c_out, c.c_in, time])).to(x_hat.device, non_blocking=True)
-        c_skip, c_out, c_in = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
-        time_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
-        output = self.network((c_in * x_hat).to(self.dtype), packed[3].to(time_dtype))
+        c_skip, c_out, c_in, time = self._coefficients(x_hat, sigma)
+        output = self.network((x_hat * c_in).to(self.dtype), time)
         if output.shape != x_hat.shape:
             raise UsageError(f"the network returned shape {tuple(output.shape)} for input {tuple(x_hat.shape)}")
-        return Denoised(c_skip * x_hat + c_out * output.to(x_hat.dtype))
+        x0 = output.to(x_hat.dtype) * c_out
+        skipped = x_hat if isinstance(c_skip, float) and c_skip == 1 else x_hat * c_skip
+        # x0 is laid out in memory as x_hat, whatever the network's output is.
+        return Denoised(x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0)
+
+    def _coefficients(self, x_hat: Tensor, sigma: Tensor) -> tuple[Number, Number, Number, Tensor]:
+        """c_skip, c_out, c_in and the network's time (B,): floats at one level for all, else tensors (B,1,1,1).
+
+        PyTorch rounds a float to x_hat's dtype before it multiplies, so that a sample gets the same bits either way.
+        The device is never waited for.
+        """
+        time_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
+        levels = sigma.tolist()
+        if levels and levels.count(levels[0]) == len(levels):
+            c_skip, c_out, c_in, time = self._row(levels[0])
+            return c_skip, c_out, c_in, torch.full((len(levels),), time, dtype=time_dtype, device=x_hat.device)
+        # One copy for all coefficients, queued behind the device's work.
+        packed = torch.from_numpy(self._rows(sigma.numpy())).to(x_hat.device, non_blocking=True)
+        factors = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
+        return factors[0], factors[1], factors[2], packed[3].to(time_dtype)
 
 
 class Clipped:
