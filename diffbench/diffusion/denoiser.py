@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -23,10 +23,15 @@ _LEVELS_KEPT = 4096
 
 @dataclass(frozen=True, eq=False)
 class Denoised:
-    """``x0`` (B,C,H,W): the posterior mean of the data; ``log_variance``: of the reverse step, if it is learned."""
+    """``x0`` (B,C,H,W): the posterior mean of the data.
+
+    ``variance_position`` (B,C,H,W), from networks that predict it: where the log-variance of an ancestral step lies
+    between those of the posterior, beta-tilde (-1), and of the forward step, beta (1), which are the sampler's to
+    know; in the network's dtype, and not clamped.
+    """
 
     x0: Tensor
-    log_variance: Tensor | None = None
+    variance_position: Tensor | None = None
 
 
 class Denoiser(Protocol):
@@ -55,12 +60,14 @@ class NetworkDenoiser:
     """A network F(x, time) as a denoiser: D = c_skip x_hat + c_out F(c_in x_hat, time), see ``preconditioning``.
 
     ``network`` takes x (B,C,H,W) in ``dtype`` and the time (B,) in float32 (float64 if that is ``dtype``), and returns
-    a tensor shaped like x. Its time is ``time_scale`` times what ``conditioning`` names: ``time`` t (scale 1 for
-    indices, 999 for Score-SDE's VP networks), ``sigma`` itself (scale 1 for Score-SDE's VE networks, which take the
-    logarithm inside), or ``log-sigma``, the natural logarithm of sigma (scale 1/4 for EDM's networks). Only F runs in
-    ``dtype``; the combination is done in x_hat's dtype. ``sigma_data`` is for the prediction ``edm``. The coefficients
-    are worked out in float64, once for each noise level that a whole batch is at. UsageError for arguments that no
-    ``Denoiser`` takes, and for an output of another shape; ScheduleError for sigmas that the schedule lacks.
+    a tensor shaped like x; with ``learned_variance`` (B,2C,H,W), the second half being ``Denoised``'s
+    ``variance_position`` (the code of Nichol & Dhariwal 2021 calls it LEARNED_RANGE). Its time is ``time_scale`` times
+    what ``conditioning`` names: ``time`` t (scale 1 for indices, 999 for Score-SDE's VP networks), ``sigma`` itself
+    (scale 1 for Score-SDE's VE networks, which take the logarithm inside), or ``log-sigma``, the natural logarithm of
+    sigma (scale 1/4 for EDM's networks). Only F runs in ``dtype``; the combination is done in x_hat's dtype.
+    ``sigma_data`` is for the prediction ``edm``. The coefficients are worked out in float64, once for each noise level
+    that a whole batch is at. UsageError for arguments that no ``Denoiser`` takes, and for an output of another shape;
+    ScheduleError for sigmas that the schedule lacks.
     """
 
     def __init__(
@@ -72,9 +79,11 @@ class NetworkDenoiser:
         dtype: torch.dtype = torch.float32,
         conditioning: Conditioning = "time",
         sigma_data: float | None = None,
+        learned_variance: bool = False,
     ) -> None:
         self.network = network
         self.dtype = dtype
+        self.learned_variance = learned_variance
 
         def rows(level: FloatArray) -> FloatArray:
             c = preconditioning(prediction, schedule, level, sigma_data)
@@ -93,12 +102,16 @@ class NetworkDenoiser:
         check_arguments(x_hat, sigma)
         c_skip, c_out, c_in, time = self._coefficients(x_hat, sigma)
         output = self.network((x_hat * c_in).to(self.dtype), time)
-        if output.shape != x_hat.shape:
-            raise UsageError(f"the network returned shape {tuple(output.shape)} for input {tuple(x_hat.shape)}")
+        returned, position = output, None
+        if self.learned_variance:
+            output, position = returned.tensor_split(2, dim=1)
+        if output.shape != x_hat.shape or (position is not None and position.shape != x_hat.shape):
+            raise UsageError(f"the network returned shape {tuple(returned.shape)} for input {tuple(x_hat.shape)}")
         x0 = output.to(x_hat.dtype) * c_out
         skipped = x_hat if isinstance(c_skip, float) and c_skip == 1 else x_hat * c_skip
         # x0 is laid out in memory as x_hat, whatever the network's output is.
-        return Denoised(x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0)
+        x0 = x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0
+        return Denoised(x0, position)
 
     def _coefficients(self, x_hat: Tensor, sigma: Tensor) -> tuple[Number, Number, Number, Tensor]:
         """c_skip, c_out, c_in and the network's time (B,): floats at one level for all, else tensors (B,1,1,1).
@@ -133,7 +146,7 @@ class Clipped:
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch and clamp it; NaN stays NaN."""
         denoised = self.denoiser(x_hat, sigma)
-        return replace(denoised, x0=denoised.x0.clamp(self.low, self.high))
+        return Denoised(denoised.x0.clamp(self.low, self.high), denoised.variance_position)
 
 
 class Counted:

@@ -17,7 +17,7 @@ from diffbench.diffusion.denoiser import NetworkDenoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import TimeGrid, time_grid
 from diffbench.diffusion.schedule import NoiseSchedule
-from diffbench.samplers.integrate import Denoise, Sampler
+from diffbench.samplers.integrate import Denoise, Estimator, Sampler
 
 SHAPE = (64, 1, 28, 28)
 _BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "timestep_spacing": "trailing"}
@@ -100,14 +100,11 @@ def _cost(
     output = torch.randn(SHAPE)
     denoiser = NetworkDenoiser(lambda x, t: output, schedule, "epsilon")
 
-    def converting(x: Tensor, sigma: float) -> Tensor:
-        return denoiser(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
-
     sampler = load(SAMPLERS[name].target)(**options)
     grid = time_grid(schedule, steps)
     runs = [
         _ours(sampler, grid, schedule, lambda x, sigma: output),
-        _ours(sampler, grid, schedule, converting),
+        _ours(sampler, grid, schedule, Estimator(denoiser)),
         _theirs(scheduler, config, steps),
     ]
     times = [[(run(), run())[1] for run in runs] for _ in range(rounds)]  # the first of two warms the caches

@@ -189,13 +189,31 @@ def test_sigmas_and_outputs_that_do_not_fit_are_refused():
         doubled(x_hat(), sigma)
 
 
+def test_the_second_half_of_the_channels_is_the_variances_position():
+    halves = torch.randn(2, 3, 2, 4, 4)
+    output = torch.cat([*halves], 1).bfloat16()
+    sigma = torch.full((3,), 0.7, dtype=torch.float64)
+    learned = NetworkDenoiser(lambda x, t: output, VP(), "epsilon", dtype=torch.bfloat16, learned_variance=True)
+    plain = NetworkDenoiser(lambda x, t: output[:, :2], VP(), "epsilon", dtype=torch.bfloat16)
+    for level in (sigma, sigma + torch.arange(3)):
+        denoised = learned(x_hat(), level)
+        assert torch.equal(denoised.x0, plain(x_hat(), level).x0)
+        assert torch.equal(denoised.variance_position, output[:, 2:])
+        assert plain(x_hat(), level).variance_position is None
+    for channels in (1, 2, 3, 5):
+        output = torch.zeros(3, channels, 4, 4)
+        wrong = NetworkDenoiser(lambda x, t, out=output: out, VP(), "sample", learned_variance=True)
+        with pytest.raises(UsageError, match=rf"returned shape \(3, {channels}, 4, 4\) for input"):
+            wrong(x_hat(), sigma)
+
+
 def test_clipping_bounds_x0_and_keeps_the_rest():
-    log_variance = torch.zeros(1)
-    clipped = Clipped(lambda x, sigma: Denoised(x, log_variance), -0.5, 0.25)
+    position = torch.zeros(1)
+    clipped = Clipped(lambda x, sigma: Denoised(x, position), -0.5, 0.25)
     given = torch.tensor([-3.0, -0.5, 0.1, 0.3, torch.nan]).view(1, 1, 1, 5)
     denoised = clipped(given, torch.ones(1, dtype=torch.float64))
     torch.testing.assert_close(denoised.x0.flatten(), torch.tensor([-0.5, -0.5, 0.1, 0.25, torch.nan]), equal_nan=True)
-    assert denoised.log_variance is log_variance
+    assert denoised.variance_position is position
     with pytest.raises(UsageError, match="clip range needs low < high"):
         Clipped(clipped, 1.0, 1.0)
 

@@ -116,6 +116,7 @@ DECIDES |= {
     "sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.5),
     "another sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.4),
 }
+DECIDES |= {"variance": setter("card", "variance", "learned-range")}
 DECIDES |= {"weights": _sha, "family of schedules": _continuous(999), "time scale": _continuous(1000)}
 
 DOES_NOT = {
