@@ -30,8 +30,10 @@ class AncestralOptions(BrownianOptions):
 class DDPMOptions(Options):
     """Options of ``ddpm``."""
 
-    variance: Literal["fixed_small", "fixed_large"] = Field(
-        default="fixed_small", description="posterior variance: beta-tilde (fixed_small) or beta (fixed_large)"
+    variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
+        default="fixed_small",
+        description="variance of a step: beta-tilde (fixed_small), beta (fixed_large), or between them where the "
+        "network says (learned), if it predicts its variance",
     )
 
 
@@ -120,12 +122,14 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="ddpm",
-        target="diffbench.samplers.ddpm:DDPM",
+        target="diffbench.samplers.ddpm:ddpm",
         summary="ancestral sampling of the discrete reverse chain",
-        source="Ho, Jain & Abbeel 2020 (DDPM), Algorithm 2; variances of section 3.2",
+        source="Ho, Jain & Abbeel 2020 (DDPM), Algorithm 2; variances of section 3.2, learned: Nichol & Dhariwal 2021 "
+        "(Improved DDPM), Eq. 15",
         order=None,
         stochastic=lambda options: True,
         options=DDPMOptions,
+        needs_with=lambda options: frozenset({"learned_variance"} if options.variance == "learned" else ()),
         same_as=_ddpm_same_as,
     ),
     SamplerEntry(

@@ -102,7 +102,9 @@ class Codec(Network):
 class Card(Spec):
     """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all.
 
-    ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``.
+    ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``. ``variance``:
+    ``learned-range`` for networks with twice as many channels out as in, whose second half says where the variance of
+    an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others.
     """
 
     version: Version1
@@ -110,6 +112,7 @@ class Card(Spec):
     family: Literal["ddpm", "latent", "score-sde"]
     prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
     sigma_data: Annotated[float, Field(gt=0.0)] | None = None
+    variance: Literal["fixed", "learned-range"] = "fixed"
     schedule: dict[str, Any]
     time: TimeInput
     data: DataInfo

@@ -100,7 +100,7 @@ def _trajectory(model: Model, cell: Cell, variance: float) -> Answer:
     def denoise(x_hat: Tensor, sigma: Tensor) -> Denoised:
         level = sigma.to(x_hat.device).view(-1, *[1] * (x_hat.ndim - 1))
         gain = variance / (variance + level**2)
-        return Denoised(0.1 + (x_hat - 0.1) * gain, torch.full_like(x_hat, -1.0))
+        return Denoised(0.1 + (x_hat - 0.1) * gain, torch.full_like(x_hat, -0.4))
 
     landed = trajectory(make_sampler(cell), denoise, cell, model.schedule, noise, observe)
     states = np.stack([_some(state) for state in (*seen.values(), landed)])

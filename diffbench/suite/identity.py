@@ -70,6 +70,8 @@ def of_model(card: Card) -> dict[str, Any]:
     }
     if card.conditioning != "time" or card.sigma_data is not None:  # left out elsewhere: those ids stay as they were
         what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
+    if card.variance != "fixed":
+        what["variance"] = card.variance
     return what
 
 

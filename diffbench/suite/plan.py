@@ -168,7 +168,7 @@ class _Planner:
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
         """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""
         entry, final = sampler.entry, sampler.choice.final
-        if unmet := _unmet(entry, model):
+        if unmet := _unmet(entry, sampler.typed, model):
             return unmet
         if budget is None:
             steps: int | None = 2 if final == "denoise" else 1  # one stretch, and the step onto sigma = 0
@@ -190,14 +190,16 @@ class _Planner:
         return self.grids[key]
 
 
-def _unmet(entry: SamplerEntry, model: _Model) -> str | None:
-    """What a sampler needs and the model's schedule does not offer, in words."""
-    schedule = model.schedule
-    if "sde" in entry.needs and not schedule.has_sde:
+def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
+    """What a sampler needs and the model does not offer, in words."""
+    schedule, needs = model.schedule, entry.needs_of(options)
+    if "sde" in needs and not schedule.has_sde:
         kind = "a discrete schedule" if schedule.discrete else "a schedule without an SDE"
         return f"{entry.name} needs the family's SDE; {model.id} has {kind}"
-    if "variance_preserving" in entry.needs and not schedule.variance_preserving:
+    if "variance_preserving" in needs and not schedule.variance_preserving:
         return f"{entry.name} needs a variance-preserving schedule; that of {model.id} is not"
+    if "learned_variance" in needs and model.card.variance == "fixed":
+        return f"{entry.name} with variance learned needs a network that predicts it; that of {model.id} does not"
     return None
 
 

@@ -10,7 +10,7 @@ from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.samplers.ddim import DDIM
-from diffbench.samplers.ddpm import DDPM
+from diffbench.samplers.ddpm import DDPM, LearnedDDPM
 from diffbench.samplers.exponential import DPMPP_2M
 from diffbench.samplers.heun import Heun
 from diffbench.samplers.integrate import integrate
@@ -74,6 +74,27 @@ def test_ddpm(variance, noise, monkeypatch):
     for t in scheduler.timesteps:
         x = scheduler.step(network(x, t.expand(5)), t, x).prev_sample
     assert_close(ours(DDPM(variance), with_diffusers_own_alphas(scheduler), 20, noise), x)
+
+
+@pytest.mark.parametrize("steps", [7, 50])
+def test_ddpm_with_learned_variance(steps, noise, monkeypatch):
+    """Diffusers calls it learned_range. Its timesteps are set: what is ``previous`` there does not know the spacing."""
+    scheduler = DDPMScheduler(**BETAS, timestep_spacing="trailing", clip_sample=False, variance_type="learned_range")
+    schedule = with_diffusers_own_alphas(scheduler)
+    grid = time_grid(schedule, steps, "trailing")
+    scheduler.set_timesteps(timesteps=[int(t) for t in grid.t[:-1]])
+    draws = iter([*(noise.normal("step", i) for i in range(steps - 1)), torch.zeros(5, *SHAPE)])
+    module = "diffusers.schedulers.scheduling_ddpm.randn_tensor"
+    monkeypatch.setattr(module, lambda *args, **kwargs: next(draws))
+
+    def doubled(x, t):
+        return torch.cat([network(x, t), 1.3 * torch.sin(2 * x + t.to(x.dtype).view(-1, 1, 1, 1))], 1)
+
+    x = noise.normal("start", 0)
+    for t in scheduler.timesteps:
+        x = scheduler.step(doubled(x, t.expand(5)), t, x).prev_sample
+    denoiser = NetworkDenoiser(doubled, schedule, "epsilon", learned_variance=True)
+    assert_close(integrate(LearnedDDPM(), denoiser, grid, schedule, noise), x)
 
 
 @pytest.mark.parametrize("steps", [5, 20, 50])

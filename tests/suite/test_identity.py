@@ -125,6 +125,7 @@ def _pixels(clip: list[float] | None) -> Edit:
 
 
 DECIDES |= {"pixels": _pixels(None), "pixels' clip": _pixels([-1, 1]), "pixels' clip's end": _pixels([-1, 2])}
+DECIDES |= {"variance": setter("card", "variance", "learned-range")}
 DECIDES |= {"weights": _sha, "family of schedules": _continuous(999), "time scale": _continuous(1000)}
 
 DOES_NOT = {

@@ -152,6 +152,22 @@ def test_a_continuous_schedule_without_an_sde_is_skipped_too(tmp_path: Path, ddp
     assert cell.skip == "euler-maruyama needs the family's SDE; flow has a schedule without an SDE"
 
 
+def test_a_learned_variance_is_skipped_where_the_network_predicts_none(tmp_path: Path, ddpm: dict) -> None:
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump({**ddpm, "name": "learned", "variance": "learned-range"}))
+    swept = {"id": "d", "sampler": "ddpm", "sweep": {"variance": ["fixed_large", "learned"]}}
+    planned = cells(models=["ddpm-mnist", {"source": str(tmp_path)}], samplers=[swept, "ddim"])
+    reason = "ddpm with variance learned needs a network that predicts it; that of ddpm-mnist does not"
+    assert [(cell.model, cell.options.get("variance"), cell.skip) for cell in planned] == [
+        ("ddpm-mnist", "fixed_large", None),
+        ("ddpm-mnist", "learned", reason),
+        ("ddpm-mnist", None, None),
+        ("learned", "fixed_large", None),
+        ("learned", "learned", None),
+        ("learned", None, None),
+    ]
+    assert len({cell.id for cell in planned}) == 6
+
+
 def test_skipped_cells_have_ids_of_their_own() -> None:
     planned = cells(samplers=["euler-maruyama"], budgets={"nfe": [5, 10], "steps": [5]})
     assert len({cell.id for cell in planned}) == 3
