@@ -24,11 +24,10 @@ from parity.trajectories import (
     theirs,
     timeless,
 )
+from parity.two_stages import TwoStages
 
 from diffbench.catalog import SAMPLERS, load
 from diffbench.diffusion.grid import time_grid
-from diffbench.samplers.ddim import DDIM
-from diffbench.samplers.integrate import State
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -115,34 +114,6 @@ def test_the_second_stage_of_diffusers_singlestep_of_third_order_is_a_midpoint_s
     sample, schedule, grid, name = singlestep(algorithm, 3)
     assert_close(in_x_t(ours(MidpointInside(name), {}, schedule, grid, timeless), grid), sample)
     assert distance(in_x_t(ours(name, {}, schedule, grid, timeless), grid), sample) > 1e-3
-
-
-class TwoStages:
-    """DPM-Solver++ SDE as k-diffusion has it, with r = 1/2, made of our ancestral steps.
-
-    One leads to the middle of the step in log sigma, where D is evaluated; the other, with that D, from the start of
-    the step to its end. Each has noise of its own.
-    """
-
-    def plan(self, grid, schedule):
-        ancestral = DDIM(eta=1.0)
-        half = grid.sigma[:-2] ** 0.5 * grid.sigma[1:-1] ** 0.5
-        halfway = np.append(np.stack([grid.sigma[:-2], half], axis=1).ravel(), grid.sigma[-2:])
-        doubled = time_grid(schedule, len(halfway) - 1, "explicit", sigmas=tuple(halfway[:-1]))
-        return ancestral.plan(doubled, schedule), half, ancestral.plan(grid, schedule)
-
-    def init(self, x):
-        return State(x)
-
-    def step(self, state, i, plan, denoise, noise):
-        first, half, second = plan
-        x, at = state.x, denoise(state.x, float(second.sigma[i]))
-        if i < len(half):
-            middle = float(first.x_weight[2 * i]) * x + float(first.denoised_weight[2 * i]) * at
-            middle = middle + float(first.noise_std[2 * i]) * noise.normal("corrector", i)
-            at = denoise(middle, float(half[i]))
-        x = float(second.x_weight[i]) * x + float(second.denoised_weight[i]) * at
-        return State(x + float(second.noise_std[i]) * noise.normal("step", i))
 
 
 @pytest.mark.parametrize("spacing", ["trailing", "linspace"])
