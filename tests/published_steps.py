@@ -92,6 +92,8 @@ def multistep(kind, order, corrected=False, lower_final=True):
         phi_2 = phi_1 / (rate * h) + 1
         noise = target * np.sqrt(-np.expm1(-2 * h)) * NOISES[run.i] if kind == "sde" else 0.0
         x = run.ratio**rate * run.x + noise
+        if now == 2 and kind == "sde" and order == 3:
+            return x - phi_1 * y[-1] + phi_2 * first
         if now < 3:
             return x - phi_1 * (y[-1] + first / 2)
         return x - phi_1 * y[-1] + phi_2 * slope - (phi_2 / (rate * h) - 0.5) * curve

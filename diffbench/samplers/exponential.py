@@ -44,8 +44,9 @@ class DPMMultistep(MultistepSampler):
       multiplied by D2 = (D1_0 - D1_1) / (r_0 + r_1), which is only half of that derivative. The method is therefore of
       second order. ``corrected`` doubles D2: the polynomial through three estimates, and third order.
 
-    The first steps have fewer estimates and are of lower order; the step onto sigma = 0 is of first order.
-    ``lower_order_final`` lowers the order in the same way before the end.
+    The first steps have fewer estimates and are of lower order; the step onto sigma = 0 is of first order. Those of
+    second order take M_0 / 2 too, but M_1 itself in the third-order method for the SDE (k-diffusion's
+    sample_dpmpp_3m_sde). ``lower_order_final`` lowers the order in the same way before the end.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class DPMMultistep(MultistepSampler):
             else:
                 moments = denoised_moments(h, order, self.rate)
                 plan.x_weight[i] = np.exp(-self.rate * h)
-            if order == 2:
+            if order == 2 and (self.order == 2 or self.rate == 1):
                 moments[1] = moments[0] / 2
             elif order == 3 and not self.corrected:
                 moments[2] /= 2
