@@ -92,6 +92,7 @@ def test_lists_are_json_on_request(diffbench):
     assert code == 0
     assert by_name["heun"]["nfe_at_10_steps"] == 19 and by_name["ddpm"]["stochastic"]
     assert by_name["euler-maruyama"]["needs"] == ["sde"]
+    assert "learned" in by_name["ddpm"]["options"]["variance"]["description"] and not by_name["ddpm"]["needs"]
     assert all(row["source"] for row in by_name.values())
     for what in ("models", "metrics", "suites"):
         assert json.loads(diffbench("list", what, "--json")[1])

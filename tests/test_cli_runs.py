@@ -81,7 +81,7 @@ def test_plan_before_and_after_a_run(diffbench, here):
     assert re.search(r"time: about [0-9.e-]+ m?s on .+ \(by earlier runs\)", out)
 
     code, out, _ = diffbench("plan", "./suite.yaml", "--set", "run.keep.samples=5", "--only", "sampler=ddim")
-    assert "1 cells (1 partly)" in out and "fewer images were kept than are wanted now" in out
+    assert "1 cell (1 partly)" in out and "fewer images were kept than are wanted now" in out
     assert tree(here) == before
 
 
@@ -111,7 +111,7 @@ def test_status_says_what_is_there_by_its_exit_code(diffbench, here):
     before = tree(here)
     for verify in ([], ["--verify"]):
         code, out, err = diffbench("status", "runs/tiny", *verify)
-        assert (code, err) == (0, "") and "runs/tiny: all 2 cells are sampled" in out
+        assert (code, err) == (0, "") and "runs/tiny: 2 cells, all sampled" in out
     assert tree(here) == before
 
     features = sorted((here / "runs" / "tiny" / "cells").glob("*/shard-*.mnist-features.safetensors"))
@@ -120,7 +120,7 @@ def test_status_says_what_is_there_by_its_exit_code(diffbench, here):
     assert diffbench("status", "runs/tiny")[0] == 0, "sizes alone do not tell"
     code, out, err = diffbench("status", "runs/tiny", "--verify")
     assert code == 4 and f"{features[0].relative_to(here)}: does not match the sha256" in err
-    assert "1 damaged files; diffbench run runs/tiny/suite.yaml --out runs/tiny makes them again" in err
+    assert "1 damaged file; diffbench run runs/tiny/suite.yaml --out runs/tiny makes them again" in err
     assert "runs/tiny: 1 of 2 cells are not complete" in out
 
     features[0].write_bytes(whole)
@@ -245,7 +245,7 @@ def test_a_damaged_figure_is_found_and_drawn_again(diffbench, here, monkeypatch)
 
 def test_the_report_states_the_error_of_the_estimate(diffbench, here):
     code, _, err = diffbench("run", "./suite.yaml", "--out", "reported", "--only", "sampler=ddim")
-    assert code == 0 and re.search(r"5 samples in 1 cells, 10 evaluations: about \S+ s by a probe of this device", err)
+    assert code == 0 and re.search(r"5 samples in 1 cell, 10 evaluations: about \S+ s by a probe of this device", err)
     said = re.search(
         r"Sampling was expected to take (\S+) s when it began; it took (\S+) s, (\d+)% (more|less)\.",
         (here / "reported" / "report.md").read_text(),
@@ -284,7 +284,7 @@ def test_a_run_whose_features_were_freed_is_complete_until_a_score_needs_them(di
     assert diffbench("cache", "gc", "runs/tiny", "--features")[0] == 0
     for verify in ([], ["--verify"]):
         code, out, _ = diffbench("status", "runs/tiny", *verify)
-        assert code == 0 and "all 2 cells are sampled" in out
+        assert code == 0 and "2 cells, all sampled" in out
     assert "to do: 0 samples" in diffbench("plan", "./suite.yaml")[1]
     assert diffbench("run", "./suite.yaml", "--quiet", "--only", "sampler=ddim")[0] == 0
     assert (here / "runs" / "tiny" / results.PARQUET).read_bytes() == before

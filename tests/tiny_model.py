@@ -7,12 +7,11 @@ import yaml
 from diffusers import UNet2DModel
 
 
-def write_checkpoint(folder, spoil=False, schedule=None, seed=0):
+def write_checkpoint(folder, spoil=False, schedule=None, seed=0, learned_variance=False):
     torch.manual_seed(seed)
     blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-    unet = UNet2DModel(
-        28, 1, 1, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, attention_head_dim=4, **blocks
-    )
+    sizes = {"block_out_channels": (8, 8), "layers_per_block": 1, "norm_num_groups": 4, "attention_head_dim": 4}
+    unet = UNet2DModel(28, 1, 1 + learned_variance, **sizes, **blocks)
     if spoil:
         with torch.no_grad():
             unet.conv_out.bias.fill_(torch.nan)
@@ -36,6 +35,7 @@ def write_checkpoint(folder, spoil=False, schedule=None, seed=0):
         "sha256": {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files},
         "source": "random weights",
         "license": "Apache-2.0",
+        **({"variance": "learned-range"} if learned_variance else {}),
     }
     (folder / "card.yaml").write_text(yaml.safe_dump(card))
     return folder

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from diffbench.catalog.entries import Final, Options, SamplerEntry
 
+TOLERANCES = frozenset({"rtol", "atol"})
+"""Options by which an adaptive sampler spends more or less: what a budget is to the others."""
+
 
 class RK45Options(Options):
     """Options of ``rk45``."""
@@ -55,7 +58,7 @@ ENTRIES = (
         name="dpm-adaptive",
         target="diffbench.samplers.dpm_adaptive:DPMAdaptive",
         summary="DPM-Solver-12 or -23 with steps chosen by the difference of the two orders",
-        source="Lu et al. 2022 (DPM-Solver), appendix C",
+        source="Lu et al. 2022 (DPM-Solver), Algorithms 6 and 7 in appendix C",
         order=3,
         order_with=lambda options: int(options.order),
         stochastic=lambda options: False,

@@ -22,6 +22,12 @@ class NoOptions(Options):
     """A sampler or metric without options."""
 
 
+def not_above(s_min: float, s_max: float) -> None:
+    """ValueError if the ends of a range of sigmas, which then would be empty, are the wrong way round."""
+    if s_min > s_max:
+        raise ValueError(f"s_min must not be above s_max, got {s_min:g} and {s_max:g}")
+
+
 def one_per_step(steps: int, final: Final, options: Any) -> int:
     """Evaluations of a method that calls the denoiser once a step."""
     return steps
@@ -34,10 +40,11 @@ class SamplerEntry:
     ``order`` is that of the method as a solver of the probability-flow ODE under its default options, ``order_with``
     under any; first and last steps may be of lower order, which shows as the number of steps grows. ``evaluations``
     maps (steps, final, options) to denoiser evaluations per sample. ``needs`` lists what a model must offer: ``sde``
-    (drift and diffusion in native time) or ``variance_preserving`` (s^2 (1 + sigma^2) = 1). ``adaptive``: the number
-    of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an
-    option ``coupled`` makes samples depend on their batch. ``same_as`` maps options to an equivalent (sampler,
-    options), for samplers that coincide update for update.
+    (drift and diffusion in native time), ``variance_preserving`` (s^2 (1 + sigma^2) = 1) or ``learned_variance`` (a
+    network that predicts the variance of a step); ``needs_with`` says it for options that need more. ``adaptive``: the
+    number of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an option ``coupled`` makes
+    samples depend on their batch. ``same_as`` maps options to an equivalent (sampler, options), for samplers that
+    coincide update for update. ``scheduler``: the class of diffusers that this is; it brings its own grid.
     """
 
     name: str
@@ -52,11 +59,17 @@ class SamplerEntry:
     batch_coupled: bool = False
     same_as: Callable[[Any], tuple[str, dict[str, Any]] | None] = field(default=lambda options: None)
     order_with: Callable[[Any], int | None] | None = None
+    needs_with: Callable[[Any], frozenset[str]] | None = None
     adaptive: bool = False
+    scheduler: str | None = None
 
     def order_of(self, options: Any) -> int | None:
         """Order with these options (an instance of ``options``)."""
         return self.order if self.order_with is None else self.order_with(options)
+
+    def needs_of(self, options: Any) -> frozenset[str]:
+        """What a model must offer for these options (an instance of ``options``)."""
+        return self.needs if self.needs_with is None else self.needs_with(options)
 
     def nfe(self, steps: int, final: Final = "denoise", options: Any = None) -> int:
         """Denoiser evaluations per sample that ``steps`` steps cost; ``options`` None: the defaults.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from diffbench.catalog.entries import Options, SamplerEntry
+from diffbench.catalog.entries import Options, SamplerEntry, not_above
 
 
 class DDIMOptions(Options):
@@ -30,8 +30,10 @@ class AncestralOptions(BrownianOptions):
 class DDPMOptions(Options):
     """Options of ``ddpm``."""
 
-    variance: Literal["fixed_small", "fixed_large"] = Field(
-        default="fixed_small", description="posterior variance: beta-tilde (fixed_small) or beta (fixed_large)"
+    variance: Literal["fixed_small", "fixed_large", "learned"] = Field(
+        default="fixed_small",
+        description="variance of a step: beta-tilde (fixed_small), beta (fixed_large), or between them where the "
+        "network says (learned), if it predicts its variance",
     )
 
 
@@ -41,7 +43,12 @@ class ChurnOptions(Options):
     s_churn: float = Field(default=0.0, ge=0.0)
     s_min: float = Field(default=0.0, ge=0.0)
     s_max: float = Field(default=1e9, gt=0.0, description="upper end of the churned sigmas")
-    s_noise: float = Field(default=1.0, gt=0.0)
+    s_noise: float = Field(default=1.0, gt=0.0, le=10.0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> ChurnOptions:
+        not_above(self.s_min, self.s_max)
+        return self
 
 
 Same = tuple[str, dict[str, Any]]
@@ -107,7 +114,7 @@ ENTRIES = (
         name="sde-dpmpp-1",
         target="diffbench.samplers.ddim:ANCESTRAL",
         summary="first-order exponential integrator of the reverse SDE: ddim with eta 1",
-        source="Lu et al. 2022 (DPM-Solver++), Eq. 18",
+        source="Lu et al. 2022 (DPM-Solver++), SDE-DPM-Solver++1",
         order=None,
         stochastic=lambda options: True,
         options=BrownianOptions,
@@ -115,12 +122,14 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="ddpm",
-        target="diffbench.samplers.ddpm:DDPM",
+        target="diffbench.samplers.ddpm:ddpm",
         summary="ancestral sampling of the discrete reverse chain",
-        source="Ho, Jain & Abbeel 2020 (DDPM), Algorithm 2; variances of section 3.2",
+        source="Ho, Jain & Abbeel 2020 (DDPM), Algorithm 2; variances of section 3.2, learned: Nichol & Dhariwal 2021 "
+        "(Improved DDPM), Eq. 15",
         order=None,
         stochastic=lambda options: True,
         options=DDPMOptions,
+        needs_with=lambda options: frozenset({"learned_variance"} if options.variance == "learned" else ()),
         same_as=_ddpm_same_as,
     ),
     SamplerEntry(
@@ -146,7 +155,7 @@ ENTRIES = (
         name="euler-maruyama",
         target="diffbench.samplers.euler_maruyama:EulerMaruyama",
         summary="Euler-Maruyama on the reverse-time SDE in the family's own time",
-        source="Song et al. 2021 (Score-SDE), Eq. 6 and appendix D",
+        source="Song et al. 2021 (Score-SDE), Eq. 6 and section 4.1",
         order=None,
         stochastic=lambda options: True,
         options=BrownianOptions,

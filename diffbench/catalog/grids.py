@@ -46,12 +46,12 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "ddim-linear": ("leading", {}),  # Song, Meng & Ermon 2021, appendix D.2
     "ddim-quadratic": ("quadratic", {}),  # the same; for CIFAR-10
     "iddpm": ("linspace", {}),  # Nichol & Dhariwal 2021, section 4
-    "score-sde": ("linspace", {}),  # Song et al. 2021, appendix D
-    "pndm": ("leading", {}),  # Liu et al. 2022
-    "edm": ("karras", {"rho": 7.0}),  # Karras et al. 2022, Table 1, with the model's own ends
+    "score-sde": ("linspace", {}),  # Song et al. 2021, appendix C: from t = 1 to epsilon; their code's linspace
+    "pndm": ("leading", {}),  # Liu et al. 2022: their code's uniform steps
+    "edm": ("karras", {"rho": 7.0}),  # Karras et al. 2022, Eq. 5, with the model's own ends
     "dpm-solver": ("log-snr", {}),  # Lu et al. 2022, section 3.3
-    "unipc": ("log-snr", {}),  # Zhao et al. 2023, section 4
-    "deis": ("time", {"rho": 2.0}),  # Zhang & Chen 2023, appendix H
+    "unipc": ("log-snr", {}),  # Zhao et al. 2023: skip_type logSNR in their code's sample.sh
+    "deis": ("time", {"rho": 2.0}),  # Zhang & Chen 2023: ts_phase t, ts_order 2 in their README
 }
 
 GRIDS: Mapping[str, type[Options]] = {

@@ -8,6 +8,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 
 from diffbench.catalog import adaptive, first_order, multistep, singlestep, stochastic
+from diffbench.catalog.diffusers import PREFIX, scheduler_entry
 from diffbench.catalog.entries import SamplerEntry
 from diffbench.errors import UsageError
 
@@ -16,7 +17,7 @@ class Samplers(Mapping[str, SamplerEntry]):
     """The samplers by name: the built-in ones, those of installed packages, and those lent by :meth:`using`.
 
     A package adds its own by the entry-point group ``diffbench.samplers``: each entry point names a ``SamplerEntry``.
-    Built-in names can't be taken over.
+    Built-in names can't be taken over. ``diffusers:<SchedulerClass>`` is found too, but not listed.
     """
 
     def __init__(self, entries: tuple[SamplerEntry, ...]) -> None:
@@ -33,7 +34,7 @@ class Samplers(Mapping[str, SamplerEntry]):
         return {**self._built_in, **self._installed, **self._lent}
 
     def __getitem__(self, name: str) -> SamplerEntry:
-        return self._all[name]
+        return scheduler_entry(name) if name.startswith(PREFIX) else self._all[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all)

@@ -32,8 +32,8 @@ class RestartOptions(Options):
 
     s_min: float = Field(default=0.06, gt=0.0, description="lower end of the stretch that is gone again")
     s_max: float = Field(default=0.3, gt=0.0, description="upper end; must be above s_min")
-    restart_steps: int = Field(default=3, ge=1, le=1000, description="Heun's steps down the stretch")
-    iterations: int = Field(default=1, ge=1, le=1000, description="how often the stretch is gone again")
+    restart_steps: int = Field(default=2, ge=1, le=1000, description="Heun's steps down the stretch")
+    iterations: int = Field(default=2, ge=1, le=1000, description="how often the stretch is gone again")
 
     @model_validator(mode="after")
     def _rises(self) -> RestartOptions:
@@ -101,7 +101,7 @@ ENTRIES = (
         name="dpmpp-2s",
         target=f"{_SOLVER}:DPMPP_2S",
         summary="second-order singlestep exponential integrator on the denoised estimate",
-        source=f"{_DPMPP}, Algorithm 1 with r1 = 1/2",
+        source=f"{_DPMPP}, algorithm DPM-Solver++(2S) with r1 = 1/2",
         order=2,
         stochastic=lambda options: False,
         evaluations=stages(2),
@@ -121,7 +121,7 @@ ENTRIES = (
         name="dpmpp-3s",
         target=f"{_SOLVER}:DPMPP_3S",
         summary="third-order singlestep exponential integrator on the denoised estimate",
-        source=f"{_DPMPP}, appendix A (third order) with r1 = 1/3, r2 = 2/3",
+        source="Lu et al., dpm-solver's singlestep_dpm_solver_third_update, algorithm dpmsolver++",
         order=3,
         stochastic=lambda options: False,
         evaluations=stages(3),
@@ -130,7 +130,7 @@ ENTRIES = (
         name="restart",
         target="diffbench.samplers.restart:Restart",
         summary="Heun's steps, and a stretch at low noise gone again with new noise",
-        source="Xu et al. 2023 (Restart Sampling), Algorithm 1",
+        source="Xu et al. 2023 (Restart Sampling), Eq. 3 and 4; Algorithm 2 in appendix B.2",
         order=None,
         stochastic=lambda options: True,
         options=RestartOptions,

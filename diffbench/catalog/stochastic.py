@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from diffbench.catalog.entries import Final, Options, SamplerEntry
+from diffbench.catalog.entries import Final, Options, SamplerEntry, not_above
 from diffbench.catalog.first_order import BrownianOptions
 from diffbench.catalog.multistep import ThirdOrderOptions
 
@@ -26,6 +26,11 @@ class SASolverOptions(BrownianOptions):
     s_max: float = Field(default=1e9, gt=0.0)
     predictor_order: int = Field(default=3, ge=1, le=4)
     corrector_order: int = Field(default=4, ge=0, le=4, description="0: no corrector")
+
+    @model_validator(mode="after")
+    def _rises(self) -> SASolverOptions:
+        not_above(self.s_min, self.s_max)
+        return self
 
 
 class ReverseDiffusionOptions(BrownianOptions):
@@ -56,6 +61,14 @@ def _corrections(steps: int, final: Final, options: Any) -> int:
     return steps * int(options.corrector_steps)
 
 
+def _adams_order(options: SASolverOptions) -> int | None:
+    """Of the ODE: the corrector adds one to the predictor's order, up to its own."""
+    if options.tau > 0:
+        return None
+    corrected = min(options.predictor_order + 1, options.corrector_order)
+    return corrected if options.corrector_order else options.predictor_order
+
+
 def _always(options: Any) -> bool:
     return True
 
@@ -65,7 +78,7 @@ ENTRIES = (
         name="sde-dpmpp-2m",
         target=f"{_EXPONENTIAL}:SDE_DPMPP_2M",
         summary="second-order multistep exponential integrator of the reverse SDE",
-        source="Lu et al. 2022 (DPM-Solver++), section 6 (SDE-DPM-Solver++(2M))",
+        source="Lu et al. 2022 (DPM-Solver++), SDE-DPM-Solver++(2M)",
         order=None,
         stochastic=_always,
         options=BrownianOptions,
@@ -83,8 +96,9 @@ ENTRIES = (
         name="sa-solver",
         target="diffbench.samplers.sa_solver:SASolver",
         summary="stochastic Adams predictor and corrector on the denoised estimate",
-        source="Xue et al. 2023 (SA-Solver), Algorithm 1",
+        source="Xue et al. 2023 (SA-Solver), Eq. 15 and 18",
         order=None,
+        order_with=_adams_order,
         stochastic=lambda options: options.tau > 0,
         options=SASolverOptions,
     ),
@@ -92,8 +106,9 @@ ENTRIES = (
         name="reverse-diffusion",
         target="diffbench.samplers.reverse_diffusion:ReverseDiffusion",
         summary="the reverse process discretised as the forward chain on the grid is",
-        source=f"{_SDE}, Eq. 46 and appendix E",
+        source=f"{_SDE}, Eq. 46; its probability flow: appendix D.3",
         order=None,
+        order_with=lambda options: 1 if options.probability_flow else None,
         stochastic=lambda options: not options.probability_flow,
         options=ReverseDiffusionOptions,
     ),

@@ -66,11 +66,12 @@ def bench_resume(shards: int, device: str, as_json: bool) -> None:
 @_json
 def bench_samplers(steps: int, rounds: int, as_json: bool) -> None:
     """Time of a step beside the diffusers scheduler of the same method: batch (64, 1, 28, 28), one CPU thread."""
+    from diffbench.runner.bench_samplers import HEADER
     from diffbench.runner.bench_samplers import bench_samplers as measure
 
     costs = measure(steps, rounds)
     if as_json:
         show([cost.to_dict() for cost in costs], True, ())
         return
-    for cost in costs:
-        say(cost.line())
+    for line in (HEADER, *(cost.line() for cost in costs)):
+        say(line)

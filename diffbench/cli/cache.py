@@ -47,12 +47,13 @@ def gc(run_folder: Path, features: bool, orphans: bool, dry_run: bool) -> None:
     scores are all stored go with --features: images, scores and intervals stay, a new metric or more samples will
     sample those cells again. Cells that the suite in the run folder does not have go with --orphans.
     """
+    from diffbench.document.words import counted
     from diffbench.runner.gc import free
     from diffbench.status.show import size
 
     freed = free(run_folder, features=features, orphans=orphans, dry_run=dry_run)
     word = "would be freed" if dry_run else "freed"
     for what, (count, total) in freed.items():
-        say(f"{what}: {count} file{'s' * (count != 1)}, {size(total)} {word}")
+        say(f"{what}: {counted(count, 'file')}, {size(total)} {word}")
     if not freed:
         say("nothing to free")

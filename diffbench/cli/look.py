@@ -18,13 +18,14 @@ from diffbench.errors import IncompleteRun, StoreError
 @overrides
 def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
     """Check SUITE without running anything."""
+    from diffbench.document.words import counted
     from diffbench.suite.plan import plan
     from diffbench.suite.read import find_suite, read_suite
 
     cells = plan(read_suite(find_suite(suite), overrides), only)
     skipped = Counter(cell.skip for cell in cells if cell.skip is not None)
     left_out = f", {skipped.total()} of them skipped" if skipped else ""
-    say(f"{suite}: fine; {len(cells)} cell{'s' * (len(cells) != 1)}{left_out}")
+    say(f"{suite}: fine; {counted(len(cells), 'cell')}{left_out}")
     for reason, count in skipped.items():
         say(f"  {count} skipped: {reason}")
 
@@ -86,6 +87,7 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
 
     Exit code 3 if anything is missing, 4 if --verify finds damage.
     """
+    from diffbench.document.words import counted
     from diffbench.status.code import sampling_code
     from diffbench.status.cost import earlier_rates
     from diffbench.status.show import plan_rows, states_table, status_summary
@@ -119,6 +121,6 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
     for line in status_summary(rows, run_folder, command):
         say(line, err=as_json)
     if damaged:
-        raise StoreError(f"{len(damaged)} damaged files; {command} makes them again")
+        raise StoreError(f"{counted(len(damaged), 'damaged file')}; {command} makes them again")
     if any(row["state"] not in ("done", "skipped", "same") for row in rows):
         raise IncompleteRun("the run is not complete")

@@ -66,6 +66,8 @@ def run(
     summary = execute(spec, out, device, only, quiet, force=force, part=own_part)
     if summary.scored:
         _show_results(summary, as_json)
+    elif as_json:
+        rows_as_json([{"part": str(own_part), "folder": str(summary.folder), "shards_sampled": summary.sampled}])
     else:
         say(f"Part {own_part}: {summary.sampled} shards sampled now. When all parts are done, the same command without")
         say(f"--shard (or diffbench merge, for folders of their own) finishes {summary.folder}.")
@@ -103,7 +105,7 @@ def _show_results(summary: RunSummary, as_json: bool) -> None:
         draw(terminal_table(table))
         if all(cell.skip for cell in summary.cells):
             say("Every cell was skipped; the report says why.")
-        elif not summary.sampled:
+        elif not summary.sampled and not summary.failed:
             say("Every shard was there already; nothing was sampled.")
         say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
     if not summary.failed and (table["status"] == "incomplete").any():

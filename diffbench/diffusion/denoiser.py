@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffbench.diffusion.prediction import Prediction, preconditioning
-from diffbench.diffusion.schedule import NoiseSchedule
+from diffbench.diffusion.prediction import Number, Prediction, preconditioning
+from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.errors import UsageError
 
 Conditioning = Literal["time", "sigma", "log-sigma"]
 
+# Noise levels whose coefficients a network's denoiser keeps: more than any grid has.
+_LEVELS_KEPT = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class Denoised:
-    """``x0`` (B,C,H,W): the posterior mean of the data; ``log_variance``: of the reverse step, if it is learned."""
+    """``x0`` (B,C,H,W): the posterior mean of the data.
+
+    ``variance_position`` (B,C,H,W), from networks that predict it: where the log-variance of an ancestral step lies
+    between those of the posterior, beta-tilde (-1), and of the forward step, beta (1), which are the sampler's to
+    know; in the network's dtype, and not clamped.
+    """
 
     x0: Tensor
-    log_variance: Tensor | None = None
+    variance_position: Tensor | None = None
 
 
 class Denoiser(Protocol):
@@ -42,7 +51,7 @@ def check_arguments(x_hat: Tensor, sigma: Tensor) -> None:
     """Raise UsageError unless the two are what ``Denoiser`` says."""
     if x_hat.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"x_hat must be float32 or float64, got {x_hat.dtype}")
-    if sigma.dtype != torch.float64 or sigma.device.type != "cpu" or sigma.shape != x_hat.shape[:1]:
+    if sigma.dtype != torch.float64 or not sigma.is_cpu or sigma.shape != x_hat.shape[:1]:
         shape = tuple(sigma.shape)
         raise UsageError(f"sigma must be float64 on the CPU, one a sample; got {sigma.dtype} {shape} on {sigma.device}")
 
@@ -51,12 +60,14 @@ class NetworkDenoiser:
     """A network F(x, time) as a denoiser: D = c_skip x_hat + c_out F(c_in x_hat, time), see ``preconditioning``.
 
     ``network`` takes x (B,C,H,W) in ``dtype`` and the time (B,) in float32 (float64 if that is ``dtype``), and returns
-    a tensor shaped like x. Its time is ``time_scale`` times what ``conditioning`` names: ``time`` t (scale 1 for
-    indices, 999 for Score-SDE's VP networks), ``sigma`` itself (scale 1 for Score-SDE's VE networks, which take the
-    logarithm inside), or ``log-sigma``, the natural logarithm of sigma (scale 1/4 for EDM's networks). Only F runs in
-    ``dtype``; the combination is done in x_hat's dtype. ``sigma_data`` is for the prediction ``edm``. UsageError for
-    arguments that no ``Denoiser`` takes, and for an output of another shape; ScheduleError for sigmas that the
-    schedule lacks.
+    a tensor shaped like x; with ``learned_variance`` (B,2C,H,W), the second half being ``Denoised``'s
+    ``variance_position`` (the code of Nichol & Dhariwal 2021 calls it LEARNED_RANGE). Its time is ``time_scale`` times
+    what ``conditioning`` names: ``time`` t (scale 1 for indices, 999 for Score-SDE's VP networks), ``sigma`` itself
+    (scale 1 for Score-SDE's VE networks, which take the logarithm inside), or ``log-sigma``, the natural logarithm of
+    sigma (scale 1/4 for EDM's networks). Only F runs in ``dtype``; the combination is done in x_hat's dtype.
+    ``sigma_data`` is for the prediction ``edm``. The coefficients are worked out in float64, once for each noise level
+    that a whole batch is at. UsageError for arguments that no ``Denoiser`` takes, and for an output of another shape;
+    ScheduleError for sigmas that the schedule lacks.
     """
 
     def __init__(
@@ -68,30 +79,55 @@ class NetworkDenoiser:
         dtype: torch.dtype = torch.float32,
         conditioning: Conditioning = "time",
         sigma_data: float | None = None,
+        learned_variance: bool = False,
     ) -> None:
         self.network = network
-        self.schedule = schedule
-        self.prediction: Prediction = prediction
-        self.time_scale = time_scale
         self.dtype = dtype
-        self.conditioning: Conditioning = conditioning
-        self.sigma_data = sigma_data
+        self.learned_variance = learned_variance
+
+        def rows(level: FloatArray) -> FloatArray:
+            c = preconditioning(prediction, schedule, level, sigma_data)
+            seen = c.t if conditioning == "time" else level if conditioning == "sigma" else np.log(level)
+            return np.stack([c.c_skip, c.c_out, c.c_in, seen * time_scale])
+
+        @lru_cache(_LEVELS_KEPT)
+        def row(level: float) -> tuple[float, float, float, float]:
+            c_skip, c_out, c_in, time = rows(np.array([level]))[:, 0].tolist()
+            return c_skip, c_out, c_in, time
+
+        self._rows, self._row = rows, row
 
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
-        level = sigma.numpy()
-        c = preconditioning(self.prediction, self.schedule, level, self.sigma_data)
-        seen = c.t if self.conditioning == "time" else level if self.conditioning == "sigma" else np.log(level)
-        time = seen * self.time_scale
-        # One copy for all coefficients, queued behind the device's work instead of waiting for it.
-        packed = torch.from_numpy(np.stack([c.c_skip, c.c_out, c.c_in, time])).to(x_hat.device, non_blocking=True)
-        c_skip, c_out, c_in = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
+        c_skip, c_out, c_in, time = self._coefficients(x_hat, sigma)
+        output = self.network((x_hat * c_in).to(self.dtype), time)
+        returned, position = output, None
+        if self.learned_variance:
+            output, position = returned.tensor_split(2, dim=1)
+        if output.shape != x_hat.shape or (position is not None and position.shape != x_hat.shape):
+            raise UsageError(f"the network returned shape {tuple(returned.shape)} for input {tuple(x_hat.shape)}")
+        x0 = output.to(x_hat.dtype) * c_out
+        skipped = x_hat if isinstance(c_skip, float) and c_skip == 1 else x_hat * c_skip
+        # x0 is laid out in memory as x_hat, whatever the network's output is.
+        x0 = x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0
+        return Denoised(x0, position)
+
+    def _coefficients(self, x_hat: Tensor, sigma: Tensor) -> tuple[Number, Number, Number, Tensor]:
+        """c_skip, c_out, c_in and the network's time (B,): floats at one level for all, else tensors (B,1,1,1).
+
+        PyTorch rounds a float to x_hat's dtype before it multiplies, so that a sample gets the same bits either way.
+        The device is never waited for.
+        """
         time_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
-        output = self.network((c_in * x_hat).to(self.dtype), packed[3].to(time_dtype))
-        if output.shape != x_hat.shape:
-            raise UsageError(f"the network returned shape {tuple(output.shape)} for input {tuple(x_hat.shape)}")
-        return Denoised(c_skip * x_hat + c_out * output.to(x_hat.dtype))
+        levels = sigma.tolist()
+        if levels and levels.count(levels[0]) == len(levels):
+            c_skip, c_out, c_in, time = self._row(levels[0])
+            return c_skip, c_out, c_in, torch.full((len(levels),), time, dtype=time_dtype, device=x_hat.device)
+        # One copy for all coefficients, queued behind the device's work.
+        packed = torch.from_numpy(self._rows(sigma.numpy())).to(x_hat.device, non_blocking=True)
+        factors = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
+        return factors[0], factors[1], factors[2], packed[3].to(time_dtype)
 
 
 class Clipped:
@@ -110,7 +146,7 @@ class Clipped:
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch and clamp it; NaN stays NaN."""
         denoised = self.denoiser(x_hat, sigma)
-        return replace(denoised, x0=denoised.x0.clamp(self.low, self.high))
+        return Denoised(denoised.x0.clamp(self.low, self.high), denoised.variance_position)
 
 
 class Counted:

@@ -99,14 +99,18 @@ def time_grid(
     require(kind != "leading" or schedule.discrete, f"grid {name}: is defined on discrete schedules only")
     points = steps if final == "denoise" else steps + 1
     if kind in _IN_SIGMA:
-        sigma = _within(schedule, name, _IN_SIGMA[kind](schedule, points, checked))
+        with np.errstate(all="ignore"):  # an extreme rho; what it leads to is refused below
+            sigma = _IN_SIGMA[kind](schedule, points, checked)
+        sigma = _within(schedule, name, sigma)
         t, scale = schedule.t_of(sigma), schedule.scale_of(sigma)
     else:
         require(
             not schedule.discrete or points <= schedule.t_start + 1,
             f"grid {name}: {points} points do not fit into {schedule.t_start + 1:.0f} indices",
         )
-        t = _IN_TIME[kind](schedule, points, checked) if points > 1 else np.array([schedule.t_start])
+        with np.errstate(all="ignore"):
+            t = _IN_TIME[kind](schedule, points, checked) if points > 1 else np.array([schedule.t_start])
+        require(bool(np.all(np.isfinite(t))), f"grid {name}: these options give times that are not finite")
         sigma, scale = schedule.sigma(t), schedule.scale(t)
     if final == "denoise":
         landing = -1.0 if schedule.discrete else 0.0
@@ -127,6 +131,7 @@ def _checked_options(kind: str, options: dict[str, Any]) -> Any:
 
 def _within(schedule: NoiseSchedule, kind: str, sigma: FloatArray) -> FloatArray:
     low, high = schedule.sigma_min, schedule.sigma_max
+    require(bool(np.all(np.isfinite(sigma))), f"grid {kind}: these options give sigmas that are not finite")
     for level in sigma[(sigma < low * (1 - SIGMA_SLACK)) | (sigma > high * (1 + SIGMA_SLACK))]:
         raise ScheduleError(f"grid {kind}: sigma {level:.6g} lies outside the model's range [{low:.6g}, {high:.6g}]")
     return sigma
@@ -162,7 +167,8 @@ def _time(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     require(
         schedule.t_end <= end < start, f"grid time: t_end must lie within [{schedule.t_end:g}, {start:g}), got {end:g}"
     )
-    roots = np.linspace(start ** (1 / options.rho), end ** (1 / options.rho), n)
+    power = 1 / options.rho
+    roots = np.linspace(np.float64(start) ** power, np.float64(end) ** power, n)
     return _exact_ends(roots**options.rho, start, end)
 
 
@@ -175,7 +181,8 @@ def _ends(schedule: NoiseSchedule, options: Any) -> tuple[float, float]:
 
 def _karras(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     high, low = _ends(schedule, options)
-    roots = np.linspace(high ** (1 / options.rho), low ** (1 / options.rho), n)
+    power = 1 / options.rho
+    roots = np.linspace(np.float64(high) ** power, np.float64(low) ** power, n)
     return _exact_ends(roots**options.rho, high, low)
 
 

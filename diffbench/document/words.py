@@ -49,6 +49,11 @@ def key_path(path: Iterable[str | int]) -> str:
     return text
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 cell``, ``1,200 cells``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Names in one line, for "known: …"."""
     return ", ".join(names) or "none"

@@ -103,9 +103,11 @@ class Codec(Network):
 class Card(Spec):
     """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all.
 
-    ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``. A model whose
-    denoiser is known exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and
-    ``extractor`` are null for a model whose samples are no pictures of anything: it has no FID and no IS.
+    ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``. ``variance``:
+    ``learned-range`` for networks with twice as many channels out as in, whose second half says where the variance of
+    an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
+    exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null for
+    a model whose samples are no pictures of anything: it has no FID and no IS.
     """
 
     version: Version1
@@ -113,6 +115,7 @@ class Card(Spec):
     family: Literal["ddpm", "latent", "score-sde"]
     prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
     sigma_data: Annotated[float, Field(gt=0.0)] | None = None
+    variance: Literal["fixed", "learned-range"] = "fixed"
     schedule: dict[str, Any]
     time: TimeInput
     data: DataInfo
@@ -194,6 +197,10 @@ def _codec_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
         yield fault(("codec",), 'null is not allowed; family "latent" needs a codec', codec)
     if isinstance(codec, dict) and given.get("family") in ("ddpm", "score-sde"):
         yield fault(("codec",), f'only family "latent" has a codec, not {shown(given["family"])}', codec)
+    if latent and given.get("clip") is not None:
+        yield fault(
+            ("clip",), f"{shown(given['clip'])} is not allowed; latents have no range to clip to", given["clip"]
+        )
     data = given.get("data")
     shape = data.get("shape") if isinstance(data, dict) else None
     crop = codec.get("crop") if isinstance(codec, dict) else None

@@ -50,7 +50,9 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
     assert card.network is not None
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    unet = _placed(_component(card, card.network.path, card.network.class_name), device, precision, layout)
+    bare = _component(card, card.network.path, card.network.class_name)
+    _check_channels(card, bare)
+    unet = _placed(bare, device, precision, layout)
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         output: Tensor = unet(x.contiguous(memory_format=layout), t, return_dict=False)[0]
@@ -65,10 +67,26 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
         dtype=precision,
         conditioning=card.conditioning,
         sigma_data=card.sigma_data,
+        learned_variance=card.variance == "learned-range",
     )
     if card.clip is not None:
         denoiser = Clipped(denoiser, *card.clip)
     return Model(card, denoiser, schedule, _codec(card, device, precision, layout), network, device, precision)
+
+
+def _check_channels(card: Card, network: Any) -> None:
+    """Raise CardError unless the network returns as many channels as the card's ``variance`` says."""
+    assert card.network is not None
+    channels, returned = card.sample_shape[0], int(network.config.out_channels)
+    expected = 2 * channels if card.variance == "learned-range" else channels
+    if returned == expected:
+        return
+    said = f"{card.network.path} returns {returned} channels for samples of {channels}"
+    if returned == 2 * channels:
+        said += ", as networks do that predict the variance; the card must then say: variance: learned-range"
+    else:
+        said += f"; with variance {card.variance} it must return {expected}"
+    raise CardError(f"{card.directory}: {said}")
 
 
 def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> Codec:

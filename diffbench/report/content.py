@@ -130,10 +130,21 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         "they are equal; a paired comparison of the stored samples sees smaller differences."
     )
     said.append(_timing(run))
-    said += _estimates(run)
+    said += _estimates(run) + _coupled(run)
     if drifted := run.provenance.get("drift"):
         said.append(f"Not all samples were made under the same conditions: {'; '.join(map(str, drifted))}.")
     return said
+
+
+def _coupled(run: RunFolder) -> list[str]:
+    """Samplers whose samples are not independent of each other."""
+    coupled = unique(cell.series for cell in run.cells if run.method(cell)[1].get("coupled"))
+    if not coupled:
+        return []
+    return [
+        f"Samples of {', '.join(coupled)} depend on the others of their batch (coupled, as in the authors' code): "
+        "intervals take them for independent, and another batch size gives other samples."
+    ]
 
 
 def _estimates(run: RunFolder) -> list[str]:

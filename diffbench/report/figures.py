@@ -40,8 +40,8 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
     figure, drawn_in = panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
     for index, (axes, model) in enumerate(zip(drawn_in, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
-        for series in unique(cell.series for cell in mine):
-            line(axes, [cell for cell in mine if cell.series == series], metric, x, look[series])
+        for series in unique(cell.line for cell in mine):
+            line(axes, [cell for cell in mine if cell.line == series], metric, x, look[series])
         axes.set_title(heading(model, names[model], len(names)), loc="left")
         floor = run.floor(mine[0], metric)
         if floor is not None:
@@ -153,8 +153,7 @@ def floor_handle(run: RunFolder, cells: Sequence[CellView], metric: str) -> list
 def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence[CellView], metric: str, x: X) -> None:
     across = [x(cell).value or 0.0 for cell in drawn]
     if min(across) > 0:
-        budgets = sorted({float(c.budget) for c in drawn if c.budget_kind == "nfe" and c.budget})
-        ticks = _apart(budgets) if x is evaluations else []
+        ticks = _apart(_ticks(drawn, max(across))) if x is evaluations else []
         width = WIDTH / max(2, column_count(len(models(drawn)))) - 0.25
         log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
     low, high = extent(run, scope, metric)
@@ -179,6 +178,13 @@ def extent(run: RunFolder, cells: Sequence[CellView], metric: str) -> tuple[floa
     return low, max([*values, *ends]) * 1.12
 
 
+def _ticks(drawn: Sequence[CellView], last: float) -> list[float]:
+    """The budgets in NFE; beyond the largest, where adaptive samplers are, round numbers."""
+    budgets = sorted({float(c.budget) for c in drawn if c.budget_kind == "nfe" and c.budget})
+    round_numbers = [digit * 10.0**power for power in range(6) for digit in (1, 2, 5)]
+    return budgets and budgets + [number for number in round_numbers if 1.5 * budgets[-1] < number <= last]
+
+
 def _apart(ticks: Sequence[float]) -> list[float]:
     """Those of the ticks whose labels don't touch on a log axis."""
     kept: list[float] = []
@@ -189,4 +195,4 @@ def _apart(ticks: Sequence[float]) -> list[float]:
 
 
 def _handles(look: Mapping[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
-    return [look[series].handle() for series in unique(cell.series for cell in cells)]
+    return [look[line].handle() for line in unique(cell.line for cell in cells)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from diffbench.catalog import COSTS, METRICS
+from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.results import rows
 
 SECONDS = "seconds_per_image"
@@ -61,9 +61,19 @@ class CellView:
 
     @property
     def series(self) -> str:
-        """Name of the line this cell lies on: the suite's sampler id and the swept options."""
-        swept = json.loads(self.options)
-        return " ".join([self.sampler, ", ".join(f"{key}={_brief(value)}" for key, value in swept.items())]).strip()
+        """The suite's sampler id and the swept options: what a cell is called in tables."""
+        return _called(self.sampler, json.loads(self.options))
+
+    @property
+    def line(self) -> str:
+        """Name of the line in a figure that this cell lies on: an adaptive sampler moves along it by its tolerances."""
+        return _called(self.sampler, self.line_options)
+
+    @property
+    def line_options(self) -> dict[str, Any]:
+        """The swept options that all cells of its line share."""
+        swept: dict[str, Any] = json.loads(self.options)
+        return swept if self.budget is not None else {key: v for key, v in swept.items() if key not in TOLERANCES}
 
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
@@ -83,6 +93,10 @@ class CellView:
     def cost_label(self) -> str:
         """The evaluations really spent, where known: ``9 NFE``; else the budget."""
         return self.budget_label if self.nfe is None else f"{self.nfe:.4g} NFE"
+
+
+def _called(sampler: str, options: Mapping[str, Any]) -> str:
+    return " ".join([sampler, ", ".join(f"{key}={_brief(value)}" for key, value in options.items())]).strip()
 
 
 def _brief(value: Any) -> str:

@@ -74,7 +74,7 @@ def _points(
     fills: dict[str, FillStyle],
 ) -> None:  # fmt: skip
     for cell in group:
-        mark, top = look[cell.series], cell in best
+        mark, top = look[cell.line], cell in best
         y, x = cell[metric], cell[SECONDS]
         assert y.value is not None and x.value is not None
         colour = mark.colour if top else tint(mark.colour)
@@ -108,7 +108,7 @@ def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) 
 
 
 def _samplers(look: dict[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
-    handles = [look[series].handle() for series in dict.fromkeys(cell.series for cell in cells)]
+    handles = [look[line].handle() for line in dict.fromkeys(cell.line for cell in cells)]
     for handle in handles:
         handle.set_linestyle("")
     return handles

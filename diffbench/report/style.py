@@ -100,7 +100,7 @@ class Look:
 
 def looks(run: RunFolder) -> dict[str, Look]:
     """One look a series, in the order of the table."""
-    first = {view.series: view for view in reversed(run.cells)}
+    first = {view.line: view for view in reversed(run.cells)}
     return {
         name: Look(
             label=shorten(name, 40),
@@ -108,7 +108,7 @@ def looks(run: RunFolder) -> dict[str, Look]:
             marker=_MARKERS[index % len(_MARKERS)],
             stochastic=run.stochastic(first[name]) is True,
         )
-        for index, name in enumerate(unique(view.series for view in run.cells))
+        for index, name in enumerate(unique(view.line for view in run.cells))
     }
 
 

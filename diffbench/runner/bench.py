@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from diffbench.errors import UsageError
 from diffbench.runner.devices import keep_freed_memory, pick_device, synchronise
 from diffbench.runner.execute import run_shard
 from diffbench.runner.loaded import Loaded
@@ -83,7 +84,8 @@ def _runner_seconds(cell: Cell, loaded: Loaded, store: Store) -> float:
 @torch.inference_mode()
 def _network_seconds(cell: Cell, loaded: Loaded) -> float:
     model = loaded.model(cell)
-    assert cell.grid is not None
+    if cell.grid is None:
+        raise UsageError(f"{cell.label}: the bench needs a sampler on a grid of the suite")
     x = torch.randn((cell.batch_size, *cell.card.sample_shape), device=model.device, dtype=model.dtype)
     times = [torch.full((cell.batch_size,), float(t), device=model.device, dtype=model.dtype) for t in cell.grid.t[:-1]]
     synchronise(model.device)

@@ -17,7 +17,7 @@ from diffbench.diffusion.denoiser import NetworkDenoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import TimeGrid, time_grid
 from diffbench.diffusion.schedule import NoiseSchedule
-from diffbench.samplers.integrate import Denoise, Sampler
+from diffbench.samplers.integrate import Denoise, Estimator, Sampler
 
 SHAPE = (64, 1, 28, 28)
 _BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "timestep_spacing": "trailing"}
@@ -37,12 +37,18 @@ PAIRS: tuple[tuple[str, dict[str, Any], str, dict[str, Any]], ...] = (
 )
 
 
+HEADER = (
+    f"{'microseconds a step':32} {'update':>7} {'ratio':>5}  {'with conversion':>15} {'ratio':>5}  "
+    f"{'diffusers scheduler':32} {'step':>7}"
+)
+
+
 @dataclass(frozen=True)
 class SamplerCost:
     """Microseconds a step, medians over interleaved rounds; the ratios are those of the medians.
 
-    ``microseconds`` is the sampler's update alone; ``with_denoiser_microseconds`` adds what turns the network's output
-    into D, with one sigma per sample. A scheduler's step does its own conversion, at one noise level for all samples.
+    ``microseconds`` is the sampler's update alone; ``with_conversion_microseconds`` adds all that turns the network's
+    output into D. A scheduler's step holds its own conversion, and ``scale_model_input`` is added to it.
     """
 
     sampler: str
@@ -51,22 +57,22 @@ class SamplerCost:
     steps: int
     rounds: int
     microseconds: float
-    with_denoiser_microseconds: float
+    with_conversion_microseconds: float
     scheduler_microseconds: float
     ratio: float
-    with_denoiser_ratio: float
+    with_conversion_ratio: float
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         return asdict(self)
 
     def line(self) -> str:
-        """One line for people."""
+        """One line for people, under ``HEADER``."""
         said = " ".join([self.sampler, *(f"{key}={value}" for key, value in self.options.items())])
         return (
-            f"{said:32} {self.microseconds:6.1f} us/step ({self.with_denoiser_microseconds:6.1f} with its denoiser)  "
-            f"{self.scheduler:28} {self.scheduler_microseconds:7.1f} us/step  "
-            f"ratio {self.ratio:.2f} ({self.with_denoiser_ratio:.2f})"
+            f"{said:32} {self.microseconds:7.1f} {self.ratio:5.2f}  "
+            f"{self.with_conversion_microseconds:15.1f} {self.with_conversion_ratio:5.2f}  "
+            f"{self.scheduler:32} {self.scheduler_microseconds:7.1f}"
         )
 
 
@@ -74,8 +80,10 @@ class SamplerCost:
 def bench_samplers(steps: int = 20, rounds: int = 41) -> list[SamplerCost]:
     """Time all pairs on a float32 batch of ``SHAPE`` on one CPU thread; the network is free of charge.
 
-    Both sides get a ready-made noise estimate for every evaluation. Planning a grid and ``set_timesteps`` are left out
-    on both sides. The number of threads is restored afterwards.
+    Both sides get a ready-made noise estimate for every evaluation. What is done once a grid is left out on both sides:
+    planning, the denoiser's coefficients, ``set_timesteps``. The clock is the thread's CPU time, which other processes
+    do not stretch as they do wall-clock time; every timed pass follows one that is not timed, of the same kind. The
+    number of threads is restored afterwards.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -92,17 +100,14 @@ def _cost(
     output = torch.randn(SHAPE)
     denoiser = NetworkDenoiser(lambda x, t: output, schedule, "epsilon")
 
-    def converting(x: Tensor, sigma: float) -> Tensor:
-        return denoiser(x, torch.full((len(x),), sigma, dtype=torch.float64)).x0
-
     sampler = load(SAMPLERS[name].target)(**options)
     grid = time_grid(schedule, steps)
     runs = [
         _ours(sampler, grid, schedule, lambda x, sigma: output),
-        _ours(sampler, grid, schedule, converting),
+        _ours(sampler, grid, schedule, Estimator(denoiser)),
         _theirs(scheduler, config, steps),
     ]
-    times = [[run() for run in runs] for _ in range(rounds + 1)][1:]
+    times = [[(run(), run())[1] for run in runs] for _ in range(rounds)]  # the first of two warms the caches
     alone, whole, other = (median(column) / steps * 1e6 for column in zip(*times, strict=True))
     return SamplerCost(name, options, scheduler, steps, rounds, alone, whole, other, alone / other, whole / other)
 
@@ -116,11 +121,11 @@ def _ours(sampler: Sampler, grid: TimeGrid, schedule: NoiseSchedule, denoise: De
             raise AssertionError("a deterministic sampler drew noise")
 
     def run() -> float:
-        begin = time.perf_counter()
+        begin = time.thread_time()
         state = sampler.init(start)
         for i in range(grid.steps):
             state = sampler.step(state, i, plan, denoise, NoNoise())
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     return run
 
@@ -132,10 +137,10 @@ def _theirs(name: str, config: dict[str, Any], steps: int) -> Callable[[], float
     def run() -> float:
         scheduler.set_timesteps(steps)
         x: Tensor = start
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for t in scheduler.timesteps:
             scheduler.scale_model_input(x, t)
             x = scheduler.step(output, t, x, return_dict=False)[0]
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     return run

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from diffbench import results
+from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.distance import CONVERGENCE, write_convergence
@@ -177,16 +178,22 @@ class _Run:
     def expect(self, work: Work) -> None:
         """Say and record what sampling should take."""
         samples = [(cell, sum(shard.size for shard in shards)) for cell, shards in work]
+        planned = [(cell, count) for cell, count in samples if cell.nfe is not None]
         rates = earlier_rates(self.folder, device_name(self.device))
-        if (seconds := rates.seconds(samples)) is None:
-            rates = measured_rates([cell for cell, _ in work], self.loaded)
-            seconds = rates.seconds(samples) or 0.0
-        self.session.expect(seconds, rates.basis)
+        if (seconds := rates.seconds(planned)) is None:
+            rates = measured_rates([cell for cell, _ in planned], self.loaded)
+            seconds = rates.seconds(planned) or 0.0
+        apart = ""
+        if len(planned) == len(samples):
+            self.session.expect(seconds, rates.basis)
+        else:
+            apart = ", adaptive cells apart"
         self.session.write()
         evaluations = sum((cell.nfe or 0) * count for cell, count in samples)
         self.progress.note(
-            f"{sum(count for _, count in samples)} samples in {len(work)} cells, {evaluations} evaluations: "
-            f"about {duration(seconds)} by {rates.basis}"
+            f"{counted(sum(count for _, count in samples), 'sample')} in {counted(len(work), 'cell')}, "
+            f"{counted(evaluations, 'evaluation')}: "
+            f"about {duration(seconds)} by {rates.basis}{apart}"
         )
 
     def shown(self) -> list[Cell]:

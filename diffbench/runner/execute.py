@@ -11,16 +11,20 @@ import torch
 from torch import Tensor
 
 from diffbench.catalog import SAMPLERS, load
-from diffbench.diffusion.denoiser import Counted
+from diffbench.diffusion.denoiser import Counted, Denoiser
 from diffbench.diffusion.noise import NoiseSource
+from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import CellFailed
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import synchronise
-from diffbench.samplers.integrate import Sampler, integrate
+from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
+from diffbench.samplers.integrate import Noise, Sampler, integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
 from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
+
+AnySampler = Sampler | DiffusersScheduler
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,51 @@ class ShardSamples:
     seconds: float
 
 
-def make_sampler(cell: Cell) -> Sampler:
+def make_sampler(cell: Cell) -> AnySampler:
     """The cell's sampler with its options."""
-    sampler: Sampler = load(SAMPLERS[cell.method].target)(**cell.method_options)
+    entry = SAMPLERS[cell.method]
+    own = {} if entry.scheduler is None else {"scheduler": entry.scheduler}
+    sampler: AnySampler = load(entry.target)(**own, **cell.method_options)
     return sampler
 
 
-@torch.inference_mode()
-def sample_images(model: Model, cell: Cell, sampler: Sampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
-    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
+def trajectory(
+    sampler: AnySampler,
+    denoiser: Denoiser,
+    cell: Cell,
+    schedule: NoiseSchedule,
+    noise: Noise,
+    observe: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """Where the cell's sampler lands (B,C,H,W), on the cell's grid or on the sampler's own; ``observe`` as usual."""
+    if isinstance(sampler, DiffusersScheduler):
+        assert cell.steps is not None
+        return sampler.run(denoiser, schedule, cell.steps, noise, observe)
     assert cell.grid is not None
+    return integrate(sampler, denoiser, cell.grid, schedule, noise, observe)
+
+
+def own_grid(cell: Cell, schedule: NoiseSchedule) -> dict[str, list[float]]:
+    """``t`` and ``sigma`` of a sampler that brings its own grid; empty for all others, whose grid the plan knows."""
+    sampler = make_sampler(cell) if cell.grid is None else None
+    if not isinstance(sampler, DiffusersScheduler):
+        return {}
+    assert cell.steps is not None
+    return sampler.evaluated(schedule, cell.steps)
+
+
+def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, and the counter of their denoiser evaluations."""
+    images, _, denoiser = sample(model, cell, sampler, indices)
+    return images, denoiser
+
+
+@torch.inference_mode()
+def sample(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
     denoiser = Counted(model.denoiser)
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
-    x0 = integrate(sampler, denoiser, cell.grid, model.schedule, noise)
+    x0 = trajectory(sampler, denoiser, cell, model.schedule, noise)
     _refuse_not_finite(x0, indices)
     return quantise(model.codec.decode(x0), first_index=indices.start), x0, denoiser
 
@@ -78,7 +114,7 @@ def run_shard(
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        images, x0, counter = sample_images(model, cell, sampler, indices)
+        images, x0, counter = sample(model, cell, sampler, indices)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
@@ -92,7 +128,7 @@ def run_shard(
             kept.append(images[: keep - first].cpu().numpy())
         advance(counter.samples_evaluated)
     nfe = evaluated / (shard.last - shard.first)
-    if nfe != cell.nfe:
+    if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
     artefacts: dict[str, Artefact] = {}
     if extractor is not None:

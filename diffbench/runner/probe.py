@@ -16,8 +16,7 @@ from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import CellFailed, ScoringError
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import device_name
-from diffbench.runner.execute import make_sampler, sample_images
-from diffbench.samplers.integrate import integrate
+from diffbench.runner.execute import make_sampler, sample_images, trajectory
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
 from diffbench.store.probe import Answer, Answers, Numbers
@@ -88,12 +87,12 @@ def ask_sampler(model: Model, cell: Cell) -> Answers:
 
 def _trajectory(model: Model, cell: Cell, variance: float) -> Answer:
     """States (k, inputs, elements) for data of this variance; each is compared relative to its own size."""
-    assert cell.grid is not None
+    assert cell.steps is not None
     channels, height, width = cell.card.sample_shape
     shape = (channels, min(height, _SIDE), min(width, _SIDE))
     noise = NoiseSource(cell.seed, range(_CELL_INPUTS), shape, device=model.device, dtype=torch.float64)
     seen: dict[int, Tensor] = {}
-    kept = set(np.linspace(0, cell.grid.steps - 1, min(_MOST_STATES, cell.grid.steps)).round().astype(int).tolist())
+    kept = set(np.linspace(0, cell.steps - 1, min(_MOST_STATES, cell.steps)).round().astype(int).tolist())
 
     def observe(step: int, x_hat: Tensor) -> None:
         if step in kept:
@@ -102,9 +101,9 @@ def _trajectory(model: Model, cell: Cell, variance: float) -> Answer:
     def denoise(x_hat: Tensor, sigma: Tensor) -> Denoised:
         level = sigma.to(x_hat.device).view(-1, *[1] * (x_hat.ndim - 1))
         gain = variance / (variance + level**2)
-        return Denoised(0.1 + (x_hat - 0.1) * gain, torch.full_like(x_hat, -1.0))
+        return Denoised(0.1 + (x_hat - 0.1) * gain, torch.full_like(x_hat, -0.4))
 
-    landed = integrate(make_sampler(cell), denoise, cell.grid, model.schedule, noise, observe)
+    landed = trajectory(make_sampler(cell), denoise, cell, model.schedule, noise, observe)
     states = np.stack([_some(state) for state in (*seen.values(), landed)])
     return Answer(states, "float64", np.abs(states).max(axis=(1, 2), keepdims=True))
 

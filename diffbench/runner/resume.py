@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from diffbench.document.words import counted
 from diffbench.errors import CardError, OtherCode, StoreError, WeightsError
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.probe import ask_model, ask_sampler
@@ -119,5 +120,5 @@ def _refusal(run: Path, changed: Sequence[tuple[Cell, Path, str]]) -> str:
     what = f"the sampler of {cell.label}" if path == cell_probe(run, cell) else f"the model {cell.model}"
     return (
         f"{run}: {what} does not answer as it did when its samples were made: {said}; code or packages have changed. "
-        f"Run into another --out, or --force to make the samples of {count} cell{'s' * (count != 1)} again"
+        f"Run into another --out, or --force to make the samples of {counted(count, 'cell')} again"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError
-from diffbench.runner.execute import run_shard
+from diffbench.runner.execute import own_grid, run_shard
 from diffbench.runner.features import StoredCell, Tally
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
@@ -102,7 +102,9 @@ class Sampling:
     def describe(self, cells: Sequence[Cell]) -> None:
         """Write what each cell's id stands for, where it is not written yet. Raises StoreError."""
         for cell in cells:
-            write_sealed(self.store.folder(cell.id) / "cell.json", cell.to_dict())
+            failed = cell.id in self.failed  # such a sampler may not even say where it evaluates
+            points = {} if failed else own_grid(cell, self.loaded.model(cell).schedule)
+            write_sealed(self.store.folder(cell.id) / "cell.json", {**cell.to_dict(), **points})
 
     def discard(self, cells: Sequence[Cell], part: Part | None) -> None:
         """Delete the stored shards of these cells, except where none could be made instead. Raises StoreError."""
@@ -143,7 +145,8 @@ class Sampling:
             return 0
         begin = time.perf_counter()
         extractor = self.loaded.extractor(cell)
-        samples = run_shard(self.loaded.model(cell), cell, shard, extractor, self.images, self.progress.advance)
+        advance = self.progress.advance if cell.nfe is not None else _nothing
+        samples = run_shard(self.loaded.model(cell), cell, shard, extractor, self.images, advance)
         info = {
             "nfe": samples.nfe,
             "network_evals": samples.network_evals,
@@ -161,3 +164,7 @@ class Sampling:
         self.failed[cell.id] = reason
         write_sealed(self.store.folder(cell.id) / FAILED, {"reason": reason})
         self.progress.note(f"failed: {cell.label}: {reason}")
+
+
+def _nothing(evaluations: int) -> None:
+    """No progress: how many evaluations an adaptive sampler needs in all is not known."""

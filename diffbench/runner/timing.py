@@ -119,7 +119,7 @@ def timing_pass(
     ``advance`` is told the seconds spent so far.
     """
     timing = Timing(limit, batch_size, str(device), conditions, cells=[cell.id for cell in cells])
-    order = sorted(cells, key=lambda cell: cell.nfe or 0)
+    order = sorted(cells, key=lambda cell: (cell.nfe is None, cell.nfe or 0))
     _warm_up(order, model_of, batch_size)
     begin, last_round, shuffle = time.perf_counter(), 0.0, Random(0).shuffle
     for cell in order:

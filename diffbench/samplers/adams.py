@@ -47,7 +47,7 @@ class LMS(MultistepSampler):
 class IPNDM(LMS):
     """Adams-Bashforth in sigma with the coefficients of equal steps: 1; 3/2, -1/2; 23, -16, 5 (/12); ... (/24).
 
-    Zhang & Chen 2023 (DEIS), appendix H.3; the coefficients are those of Liu et al. 2022 (PNDM), Eq. 12. Whatever the
+    Zhang & Chen 2023 (DEIS), iPNDM; the coefficients are those of Liu et al. 2022 (PNDM), Eq. 12. Whatever the
     ``order``, on a grid with unequal steps the method is of second order.
     """
 
@@ -111,8 +111,8 @@ class PNDM(IPNDM):
 class DEIS(MultistepSampler):
     """Zhang & Chen 2023 (DEIS): eps is the polynomial of ``degree`` in ``variable`` through the last estimates.
 
-    Eq. 14 and 15 with the integral over sigma, which is the paper's rho: x_hat is its x / Psi. ``t``: tAB, in the
-    family's own time; ``log-rho``: in log sigma; rhoAB is :class:`LMS`. The first steps have fewer estimates; the step
+    The integral is over sigma, which is the paper's rho: x_hat is its y = Psi x. ``t``: tAB-DEIS, in the family's own
+    time; ``log-rho``: in log sigma; rhoAB is :class:`LMS`. The first steps have fewer estimates; the step
     onto sigma = 0 is of degree 0.
     """
 

@@ -10,7 +10,7 @@ from diffbench.samplers.linear import LinearPlan, LinearSampler
 
 
 class EulerMaruyama(LinearSampler):
-    """Song et al. 2021 (Score-SDE), Eq. 6 discretised as in appendix D, with the grid's true time differences.
+    """Song et al. 2021 (Score-SDE), Eq. 6 by the method of section 4.1, with the grid's true time differences.
 
     For dx = f x dt + g dw the reverse step of size dt < 0 is
 

@@ -39,13 +39,14 @@ class DPMMultistep(MultistepSampler):
 
     With h the step in lambda, s the share of it, D_k the estimates, r_k the earlier steps over h, D1 = (D_0 - D_1)/r_0:
 
-    - second order (Lu et al. 2022, DPM-Solver++, Algorithm 2): M_0 (D_0 + D1 / 2), so M_0 / 2 replaces the moment M_1;
+    - second order (Lu et al. 2022, DPM-Solver++(2M)): M_0 (D_0 + D1 / 2), so M_0 / 2 replaces the moment M_1;
     - third order, published (dpm-solver's multistep_dpm_solver_third_update): the second derivative's term M_2 / 2 is
       multiplied by D2 = (D1_0 - D1_1) / (r_0 + r_1), which is only half of that derivative. The method is therefore of
       second order. ``corrected`` doubles D2: the polynomial through three estimates, and third order.
 
-    The first steps have fewer estimates and are of lower order; the step onto sigma = 0 is of first order.
-    ``lower_order_final`` lowers the order in the same way before the end.
+    The first steps have fewer estimates and are of lower order; the step onto sigma = 0 is of first order. Those of
+    second order take M_0 / 2 too, but M_1 itself in the third-order method for the SDE (k-diffusion's
+    sample_dpmpp_3m_sde). ``lower_order_final`` lowers the order in the same way before the end.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class DPMMultistep(MultistepSampler):
             else:
                 moments = denoised_moments(h, order, self.rate)
                 plan.x_weight[i] = np.exp(-self.rate * h)
-            if order == 2:
+            if order == 2 and (self.order == 2 or self.rate == 1):
                 moments[1] = moments[0] / 2
             elif order == 3 and not self.corrected:
                 moments[2] /= 2
@@ -93,7 +94,7 @@ SDEDPMPP3M = partial(DPMMultistep, "denoised", 3, lower_order_final=True, rate=2
 
 
 class UniPC(MultistepSampler):
-    """Zhao et al. 2023 (UniPC), Algorithms 5 (predictor) and 6 (corrector), on the denoised estimate.
+    """Zhao et al. 2023 (UniPC), multistep UniP (predictor) and UniC (corrector), on the denoised estimate.
 
     Both integrate a polynomial: the predictor that through the last ``order`` estimates, the corrector also through
     that at the predicted point, which the next step evaluates anyway. Where one difference is all there is (predictor

@@ -33,7 +33,7 @@ class Heun:
         self.s_churn, self.s_min, self.s_max, self.s_noise = s_churn, s_min, s_max, s_noise
 
     def plan(self, grid: TimeGrid, schedule: NoiseSchedule) -> HeunPlan:
-        """Algorithm 2, lines 4 to 6: gamma = min(s_churn / N, sqrt(2) - 1) inside [s_min, s_max]."""
+        """Algorithm 2, lines 3 to 6: gamma = min(s_churn / N, sqrt(2) - 1) inside [s_min, s_max]."""
         sigma, target = grid.sigma[:-1], grid.sigma[1:]
         gamma = min(self.s_churn / grid.steps, math.sqrt(2) - 1)
         inside = (self.s_min <= sigma) & (sigma <= self.s_max)

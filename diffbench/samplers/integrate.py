@@ -13,15 +13,32 @@ import torch
 from torch import Tensor
 
 from diffbench.diffusion.brownian import BrownianNoise
-from diffbench.diffusion.denoiser import Denoiser
+from diffbench.diffusion.denoiser import Denoised, Denoiser
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.diffusion.noise import Noise
 from diffbench.diffusion.schedule import NoiseSchedule
 
-__all__ = ["Denoise", "Noise", "Sampler", "State", "integrate", "start"]
+__all__ = ["Denoise", "Estimator", "Noise", "Sampler", "State", "integrate", "start"]
 
 Denoise = Callable[[Tensor, Any], Tensor]
 """(x_hat (B,C,H,W), sigma as one float or a float64 CPU tensor (B,)) -> denoised estimate of x0 (B,C,H,W)."""
+
+
+class Estimator:
+    """The ``Denoise`` that ``integrate`` gives to samplers: a denoiser, at one sigma for the batch or at each one's."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The estimate of x0."""
+        return self.in_full(x, sigma).x0
+
+    def in_full(self, x: Tensor, sigma: float | Tensor) -> Denoised:
+        """All that the denoiser says, for samplers that need more than x0."""
+        if not isinstance(sigma, Tensor):
+            sigma = torch.full((len(x),), sigma, dtype=torch.float64)
+        return self.denoiser(x, sigma)
 
 
 @dataclass(frozen=True)
@@ -75,12 +92,7 @@ def integrate(
     ``observe(i, x_hat)`` is called with the state after each step i. A sampler whose ``brownian`` is true gets the
     noise of its steps from one path per sample.
     """
-
-    def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
-        if not isinstance(sigma, Tensor):
-            sigma = torch.full((len(x),), sigma, dtype=torch.float64)
-        return denoiser(x, sigma).x0
-
+    denoise = Estimator(denoiser)
     if getattr(sampler, "brownian", False):
         noise = BrownianNoise(noise, grid)
     plan = sampler.plan(grid, schedule)

@@ -29,7 +29,7 @@ def denoised_moments(h: float, count: int, rate: float = 1.0) -> list[float]:
     """M_j = integral of H e^{-H (1 - s)} s^j for H = rate h, s = the share of the step in lambda = -ln sigma.
 
     x_hat(s = 1) = e^{-H} x_hat(0) + sum_j M_j d_j for D = sum_j d_j s^j solves dx/dlambda = rate (D - x): the
-    probability-flow ODE for rate 1 (Lu et al. 2022, DPM-Solver++, Eq. 8), the mean of the reverse SDE for rate 2.
+    probability-flow ODE for rate 1 (Lu et al. 2022, DPM-Solver++), the mean of the reverse SDE for rate 2.
     An infinite h allows one moment only.
     """
     total = rate * h
@@ -41,7 +41,7 @@ def noise_moments(sigma: float, target: float, count: int) -> list[float]:
     """M_j = integral of (d sigma/ds) s^j, s = the share of the step in lambda = -ln sigma.
 
     x_hat(1) = x_hat(0) + sum_j M_j e_j for eps = sum_j e_j s^j solves dx/dsigma = eps (Lu et al. 2022, DPM-Solver,
-    Eq. 3.6). ``target`` 0 allows one moment only.
+    Eq. 3.4 and 3.6). ``target`` 0 allows one moment only.
     """
     return moments_in(lambda level: -np.log(level), sigma, target, count)
 

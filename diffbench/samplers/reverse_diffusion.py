@@ -10,7 +10,7 @@ from diffbench.samplers.linear import LinearPlan, LinearSampler
 
 
 class ReverseDiffusion(LinearSampler):
-    """Song et al. 2021 (Score-SDE), Eq. 46, or its probability flow, on any grid.
+    """Song et al. 2021 (Score-SDE), Eq. 46, or the probability flow of appendix D.3, on any grid.
 
     The forward chain on the grid is x_i = q x_{i-1} + G z with q = s_i / s_{i-1}, G^2 = s_i^2 (sigma_i^2 -
     sigma_{i-1}^2): sqrt(1 - beta_i) and sqrt(beta_i) for VP, 1 and sqrt(sigma_i^2 - sigma_{i-1}^2) for VE, and the

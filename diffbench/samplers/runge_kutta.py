@@ -13,7 +13,7 @@ from diffbench.diffusion.grid import TimeGrid
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.samplers.integrate import Denoise, Noise, State
 
-# Dormand & Prince 1980, Table 2: where the stages lie, their weights, and the error's.
+# Dormand & Prince 1980, the pair of order 5(4): where the stages lie, their weights, and the error's.
 STAGES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)
 WEIGHTS = (
     (1 / 5,),

@@ -12,7 +12,7 @@ from diffbench.samplers.multistep import MultistepPlan, MultistepSampler, empty_
 
 
 class SASolver(MultistepSampler):
-    """Xue et al. 2023 (SA-Solver), Algorithm 1, on the denoised estimate.
+    """Xue et al. 2023 (SA-Solver), Eq. 15 (predictor) and 18 (corrector), on the denoised estimate.
 
     The reverse SDE of strength tau, dx = (1 + tau^2) (x - D) dln(sigma) + tau sqrt(2) sigma dw: tau = 0 is the
     probability-flow ODE, tau = 1 the usual SDE. Each step is exact for a D that is a polynomial in lambda through

@@ -36,7 +36,7 @@ class SinglestepPlan:
 
 
 class Singlestep:
-    """DPM-Solver-2, -3 (Lu et al. 2022, Algorithms 1 and 2) and DPM-Solver++ (Lu et al. 2022, Algorithm 1).
+    """DPM-Solver-2, -3 (Lu et al. 2022, DPM-Solver, Algorithms 1 and 2) and DPM-Solver++ (Lu et al. 2022, 2S and 3S).
 
     The estimate y, of the noise or of x0, is a polynomial in lambda through that of the step's start and that of the
     newest stage, with stages at r1 = 1/2, or r1 = 1/3 and r2 = 2/3. With order 2, half of the moment M_0 replaces M_1,

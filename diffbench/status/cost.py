@@ -27,8 +27,10 @@ class Rate:
     per_sample: float
     per_evaluation: float
 
-    def seconds(self, cell: Cell, samples: int) -> float:
-        """Expected seconds for ``samples`` samples of a cell."""
+    def seconds(self, cell: Cell, samples: int) -> float | None:
+        """Expected seconds for ``samples`` samples of a cell; None where its sampler chooses its own steps."""
+        if cell.nfe is None and samples:
+            return None
         return samples * (self.per_sample + (cell.nfe or 0) * self.per_evaluation)
 
 
@@ -49,9 +51,10 @@ class Rates:
         total = 0.0
         for cell, samples in work:
             rate = self.of(cell)
-            if rate is None and samples:
+            seconds = 0.0 if not samples else None if rate is None else rate.seconds(cell, samples)
+            if seconds is None:
                 return None
-            total += rate.seconds(cell, samples) if rate is not None else 0.0
+            total += seconds
         return total
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from diffbench.document.words import counted
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
 from diffbench.suite.solution import NAME as SOLUTION
@@ -60,7 +61,7 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
         "shards": state.total,
         "shards_done": state.done,
         "samples_missing": missing,
-        "evaluations_missing": missing * (cell.nfe or 0),
+        "evaluations_missing": None if cell.nfe is None and missing else missing * (cell.nfe or 0),
         "bytes": 0 if alias or cell.skip is not None else bytes_of(cell, images),
         "seconds": rates.seconds([(cell, missing)]),
         "reason": state.why or None,
@@ -68,33 +69,38 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
 
 
 def states_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line a cell; reasons stand below the table (:func:`reasons`)."""
+    """One line a cell, model by model; reasons stand below the table (:func:`reasons`)."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    lines = [_line(row) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "sampler", "budget"):
-        table.add_column(name, no_wrap=True)
-    for name in ("NFE", "samples to do", "evaluations", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    model = None
-    for row in rows:
-        if model not in (None, row["model"]):
+    for place, name in enumerate(
+        ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
+    ):
+        # A narrow terminal may cut names short, never numbers.
+        width = max((len(line[place]) for line in lines), default=0) if place in range(2, 7) else None
+        table.add_column(name, justify="right" if place in range(3, 7) else "left", no_wrap=True, min_width=width)
+    for before, line in zip([None, *lines], lines, strict=False):
+        if before is not None and before[0] != line[0]:
             table.add_row()
-        todo, seconds = row["samples_missing"], row["seconds"]
-        table.add_row(
-            row["model"] if row["model"] != model else "",
-            " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
-            f"{row['budget_kind']} {row['budget']}",
-            "–" if row["nfe"] is None else str(row["nfe"]),
-            f"{todo:,}" if todo else "–",
-            f"{row['evaluations_missing']:,}" if todo else "–",
-            "–" if not todo else "?" if seconds is None else duration(seconds),
-            _state(row),
-        )
-        model = row["model"]
+        table.add_row("" if before is not None and before[0] == line[0] else line[0], *line[1:])
     return table
 
 
-def _state(row: dict[str, Any]) -> str:
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    todo, seconds = row["samples_missing"], row["seconds"]
+    return (
+        row["model"],
+        " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
+        "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
+        "–" if row["nfe"] is None else str(row["nfe"]),
+        f"{todo:,}" if todo else "–",
+        "–" if not todo else "?" if row["evaluations_missing"] is None else f"{row['evaluations_missing']:,}",
+        "–" if not todo else "?" if seconds is None else duration(seconds),
+        _state(row),
+    )
+
+
+def _state(row: Mapping[str, Any]) -> str:
     if row["same_as"]:
         model, _, rest = row["same_as"].partition("/")
         return f"same as {rest}" if model == row["model"] else f"same as {row['same_as']}"
@@ -105,17 +111,19 @@ def reasons(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Why cells are not done, equal reasons told together; that nothing was sampled yet needs no reason."""
     counts = Counter((row["state"], row["reason"]) for row in rows if row["reason"] and not row["same_as"])
     told = [(state, reason, count) for (state, reason), count in counts.items() if state != "missing"]
-    return [f"{count} cell{'s' * (count != 1)} {state}: {reason}" for state, reason, count in told]
+    return [f"{counted(count, 'cell')} {state}: {reason}" for state, reason, count in told]
 
 
 def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], rates: Rates) -> list[str]:
     """Totals: cells, samples, evaluations, disk, seconds and where they come from."""
     counts = Counter(row["state"] for row in rows)
     samples = sum(row["samples_missing"] for row in rows)
-    evaluations = sum(row["evaluations_missing"] for row in rows)
+    evaluations = counted(sum(row["evaluations_missing"] or 0 for row in rows), "evaluation")
+    if adaptive := sum(row["evaluations_missing"] is None for row in rows):
+        evaluations += f", and those of {counted(adaptive, 'adaptive cell')}, which only a run can tell"
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
     lines = reasons(rows)
-    lines.append(f"{len(rows)} cells ({said}); to do: {samples:,} samples, {evaluations:,} evaluations")
+    lines.append(f"{counted(len(rows), 'cell')} ({said}); to do: {counted(samples, 'sample')}, {evaluations}")
     lines += _solutions(states, rates)
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
@@ -136,12 +144,16 @@ def _solutions(states: Sequence[CellState], rates: Rates) -> list[str]:
 
 def _time(states: Sequence[CellState], rates: Rates) -> str:
     work = [(state.cell, state.samples_missing) for state in states if state.cell.same_as is None]
-    seconds = rates.seconds((cell, count) for cell, count in work if count)
+    seconds = rates.seconds((cell, count) for cell, count in work if count and cell.nfe is not None)
     if seconds is not None:
-        return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), timing pass and scoring apart"
+        apart = "timing pass and scoring"
+        if any(count and cell.nfe is None for cell, count in work):
+            apart = f"adaptive cells, {apart}"
+        return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), {apart} apart"
     unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
     where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
-    return f"time: unknown; {where} how fast {', '.join(unknown)} is at this batch size; --probe measures it"
+    verb = "is" if len(unknown) == 1 else "are"
+    return f"time: unknown; {where} how fast {', '.join(unknown)} {verb} at this batch size; --probe measures it"
 
 
 def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> list[str]:
@@ -149,5 +161,5 @@ def status_summary(rows: Sequence[dict[str, Any]], run: Path, command: str) -> l
     counts = Counter(row["state"] for row in rows if row["same_as"] is None and row["state"] != "skipped")
     todo = counts.total() - counts["done"]
     if not todo:
-        return [*reasons(rows), f"{run}: all {counts['done']} cells are sampled"]
+        return [*reasons(rows), f"{run}: {counted(counts['done'], 'cell')}, all sampled"]
     return [*reasons(rows), f"{run}: {todo} of {counts.total()} cells are not complete; {command} goes on with them"]

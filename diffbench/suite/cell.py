@@ -31,8 +31,9 @@ class Cell:
         options: swept values only, of the model and of the sampler.
         grid: the realised grid; None in a skipped cell.
         grid_label: kind and options, such as ``karras(rho=7)``.
-        budget_kind: ``nfe`` or ``steps``; ``budget`` is the number in the suite.
-        steps: steps of the grid, and ``nfe`` the evaluations that they cost; None in a skipped cell.
+        budget_kind: ``nfe`` or ``steps``; ``budget`` is the number in the suite. None of an adaptive sampler.
+        steps: steps of the grid; None in a skipped cell.
+        nfe: the evaluations that they cost; None in a skipped cell and where the sampler chooses its own steps.
         n: samples, stored in shards of ``shard``, made in batches of ``batch_size``, from ``seed``.
         skip: why the cell can't be run, or None.
         identity: what the id is a hash of, JSON-able.
@@ -53,8 +54,8 @@ class Cell:
     options: dict[str, Any]
     grid: TimeGrid | None
     grid_label: str
-    budget_kind: BudgetKind
-    budget: int
+    budget_kind: BudgetKind | None
+    budget: int | None
     steps: int | None
     nfe: int | None
     n: int
@@ -71,7 +72,8 @@ class Cell:
     def key(self) -> str:
         """Model, sampler, swept values and budget: unique in a plan, and readable."""
         swept = ",".join(f"{name}={shown(value)}" for name, value in self.options.items()).replace('"', "")
-        return f"{self.model}/{self.sampler}{f'[{swept}]' if swept else ''}/{self.budget_kind}={self.budget}"
+        name = f"{self.model}/{self.sampler}{f'[{swept}]' if swept else ''}"
+        return name if self.budget is None else f"{name}/{self.budget_kind}={self.budget}"
 
     @property
     def model_key(self) -> str:
@@ -87,7 +89,8 @@ class Cell:
     @property
     def label(self) -> str:
         """For people: ``ddpm-mnist · ddim @ nfe 10``."""
-        return f"{self.model} · {self.sampler} @ {self.budget_kind} {self.budget}"
+        name = f"{self.model} · {self.sampler}"
+        return name if self.budget is None else f"{name} @ {self.budget_kind} {self.budget}"
 
     def to_dict(self) -> dict[str, Any]:
         """What its id stands for, JSON-able, as stored in ``cell.json``: alike for all cells of that id.

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic_core import InitErrorDetails
 
-from diffbench.catalog import COSTS, GRIDS, METRICS, SAMPLERS, Final, SamplerEntry
+from diffbench.catalog import COSTS, GRIDS, METRICS
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
 from diffbench.document.tree import UNREADABLE
-from diffbench.document.words import Says, did_you_mean, shown, unknown
+from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError
 from diffbench.models.card import Card, Range, load_card, looks_like_path, range_fault, shipped_models
 
@@ -76,9 +76,11 @@ class ModelChoice(Spec):
             yield fault(("source",), f"{shown(source)}: sources with :// are not implemented yet", source)
         elif isinstance(name, str) or isinstance(source, str):
             try:
-                _card_of(given, context)
+                card = _card_of(given, context)
             except CardError as error:
                 yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
+            else:
+                yield from _latent_clips(card, given)
         yield from range_fault("clip", given.get("clip"))
         sweep = given.get("sweep")
         for key in sweep if isinstance(sweep, dict) else ():
@@ -88,6 +90,18 @@ class ModelChoice(Spec):
     def card(self) -> Card:
         """The model's card, read from disk. Raises CardError."""
         return _read_card(self.name, self.source)
+
+
+def _latent_clips(card: Card, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    """Clip ranges, fixed or swept, of a model whose latents have no range."""
+    sweep = given.get("sweep")
+    swept = sweep.get("clip") if isinstance(sweep, dict) else None
+    clips: list[tuple[tuple[str | int, ...], Any]] = [(("clip",), given.get("clip"))]
+    clips += [(("sweep", "clip", index), clip) for index, clip in enumerate(swept if isinstance(swept, tuple) else ())]
+    for path, clip in clips if card.codec is not None else ():
+        if clip is not None:
+            message = f"{shown(clip)} is not allowed; {card.name} samples latents, which have no range to clip to"
+            yield fault(path, message, clip)
 
 
 def _card_of(given: Mapping[str, Any], context: Any) -> Card:
@@ -120,7 +134,7 @@ def _path_hint(name: Any) -> str:
     return "; a folder or card is given as source" if isinstance(name, str) and looks_like_path(name) else ""
 
 
-def _split(value: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def split(value: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """A mapping whose options, everything but ``keys``, are moved under ``options``."""
     fixed = {key: item for key, item in value.items() if key in keys}
     return {**fixed, "options": {key: item for key, item in value.items() if key not in keys}}
@@ -136,7 +150,7 @@ class GridChoice(Spec):
     def prepare(cls, value: Any, context: Any) -> Any:
         """A bare kind to a mapping; options split off."""
         value = {"kind": value} if isinstance(value, str) else value
-        return _split(value, ("kind",)) if isinstance(value, dict) else value
+        return split(value, ("kind",)) if isinstance(value, dict) else value
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -159,80 +173,6 @@ class GridChoice(Spec):
                 yield fault(("sigmas", index), message, sigma)
 
 
-class SamplerChoice(Spec):
-    """A sampler of the catalog under an id of the suite's, with its options beside; ``sweep`` makes axes of options."""
-
-    id: Name
-    sampler: Annotated[str, Says("the name of a sampler")]
-    grid: GridChoice | None = None
-    final: Final = "denoise"
-    sweep: dict[str, Values] = {}
-    options: dict[str, Any] = Field(default={}, exclude=True)
-
-    @classmethod
-    def prepare(cls, value: Any, context: Any) -> Any:
-        """A bare name to a mapping; options split off; the id defaults to the sampler's name."""
-        value = {"sampler": value} if isinstance(value, str) else value
-        if not isinstance(value, dict):
-            return value
-        value = _split(value, ("id", "sampler", "grid", "final", "sweep"))
-        name = value.get("sampler")
-        return {"id": name if isinstance(name, str) and name in SAMPLERS else UNREADABLE, **value}
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """A known sampler, with options and swept values that it takes."""
-        name, options, sweep = given.get("sampler"), given["options"], given.get("sweep", {})
-        if isinstance(name, str) and name.startswith("diffusers:"):
-            yield fault(("sampler",), f"{shown(name)}: samplers of diffusers are not implemented yet", name)
-        elif isinstance(name, str) and name not in SAMPLERS:
-            yield fault(("sampler",), unknown("sampler", name, SAMPLERS), name)
-        elif isinstance(name, str) and SAMPLERS[name].adaptive:
-            message = f"{shown(name)}: suites with samplers that choose their own steps are not implemented yet"
-            yield fault(("sampler",), message, name)
-        elif isinstance(name, str):
-            sweep = sweep if isinstance(sweep, dict) else {}
-            yield from _fixed_faults(SAMPLERS[name], options, sweep)
-            for key, values in sweep.items():
-                yield from _swept_faults(SAMPLERS[name], options, key, values)
-        elif "sampler" not in given:
-            for key in options:
-                if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
-                    yield fault((key,), f"unknown key {shown(key)}{meant}", options[key], at_key=True)
-
-
-_BESIDE = ("id", "sampler", "grid", "final", "sweep")
-
-
-def _fixed_faults(
-    entry: SamplerEntry, options: Mapping[str, Any], sweep: Mapping[str, Any]
-) -> Iterable[InitErrorDetails]:
-    """Problems of options beside the id; an option that the method requires may be swept instead."""
-    swept = {key: values[0] for key, values in sweep.items() if isinstance(values, tuple) and values}
-    for problem in option_faults(entry.options, {**swept, **options}, _BESIDE):
-        path = problem["loc"]
-        if not path or path[0] in options:
-            yield problem
-
-
-def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:
-    known = entry.options.model_fields
-    if key in ("grid", "final"):
-        yield fault(("sweep", key), f"sweeping {key} is not implemented yet", values, at_key=True)
-    elif key not in known:
-        yield fault(("sweep", key), unknown(f"option of {entry.name}", key, known), values, at_key=True)
-    elif key in options:
-        yield fault(("sweep", key), f"{key} is fixed above; give it once", values, at_key=True)
-    else:
-        yield from repeated(("sweep", key), values)
-        for index, value in enumerate(values if isinstance(values, tuple) else ()):
-            for problem in option_faults(entry.options, {**options, key: value}):
-                path = problem["loc"]
-                if path and path[0] == key:
-                    kind, given = problem["type"], problem["input"]
-                    yield InitErrorDetails(type=kind, loc=("sweep", key, index, *path[1:]), input=given)
-
-
 class MetricChoice(Spec):
     """A quality metric of the catalog, with all its options."""
 
@@ -245,7 +185,7 @@ class MetricChoice(Spec):
         value = {"metric": value} if isinstance(value, str) else value
         if not isinstance(value, dict):
             return value
-        value = _split(value, ("metric",))
+        value = split(value, ("metric",))
         name = value.get("metric")
         if isinstance(name, str) and name in METRICS and not option_faults(METRICS[name].options, value["options"]):
             value["options"] = METRICS[name].options.model_validate(value["options"]).model_dump()

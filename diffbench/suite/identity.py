@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbench.catalog import SAMPLERS
+from diffbench.catalog.diffusers import diffusers_version
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.errors import UsageError
 from diffbench.models.card import Card
@@ -37,6 +38,8 @@ def code_of(method: str) -> str | None:
     Whoever works on a sampler of their own changes its code, not its name: samples of the old code must not pass for
     those of the new. Raises UsageError if the file can't be found.
     """
+    if SAMPLERS[method].scheduler is not None:
+        return f"diffusers {diffusers_version()}"
     if SAMPLERS.built_in(method):
         return None
     module = SAMPLERS[method].target.partition(":")[0]
@@ -69,6 +72,8 @@ def of_model(card: Card) -> dict[str, Any]:
         what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
     if card.analytic is not None:
         what["analytic"] = card.analytic.model_dump()
+    if card.variance != "fixed":
+        what["variance"] = card.variance
     return what
 
 

@@ -16,15 +16,17 @@ from diffbench.document.words import shown
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
 from diffbench.suite.cell import BudgetKind, Cell
-from diffbench.suite.choices import GridChoice, ModelChoice, SamplerChoice
+from diffbench.suite.choices import GridChoice, ModelChoice
 from diffbench.suite.identity import digest, identity, of_model
+from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.select import select
 from diffbench.suite.solution import Solutions
 from diffbench.suite.spec import Suite, layout
 
 __all__ = ["BudgetKind", "Cell", "plan"]
 
-Budget = tuple[BudgetKind, int]
+Budget = tuple[BudgetKind, int] | None
+"""What a cell may spend; None: its sampler chooses its own steps."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,16 @@ class _Planner:
 
     def wanted(self) -> Iterator[tuple[_Model, _Sampler, Budget]]:
         suite = self.suite
-        budgets: list[Budget] = [("nfe", budget) for budget in suite.budgets.nfe]
+        budgets: list[tuple[BudgetKind, int]] = [("nfe", budget) for budget in suite.budgets.nfe]
         budgets += [("steps", budget) for budget in suite.budgets.steps]
         models = [model for choice in suite.models for model in self.models[choice.id]]
         samplers = [sampler for choice in suite.samplers for sampler in self.samplers[choice.id]]
-        yield from product(models, samplers, budgets)
+        for model, sampler in product(models, samplers):
+            yield from ((model, sampler, budget) for budget in ([None] if sampler.entry.adaptive else budgets))
         for rule in suite.include:
             more: Budget = ("steps", rule.steps or 0) if rule.nfe is None else ("nfe", rule.nfe)
-            yield from product(self.models[rule.model], self.samplers[rule.sampler], [more])
+            for model, sampler in product(self.models[rule.model], self.samplers[rule.sampler]):
+                yield model, sampler, None if sampler.entry.adaptive else more
 
     def excluded(self, model: _Model, sampler: _Sampler, budget: Budget) -> bool:
         return any(
@@ -114,9 +118,12 @@ class _Planner:
 
     def cell(self, model: _Model, sampler: _Sampler, budget: Budget) -> Cell:
         suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
-        grid_choice = choice.grid or GridChoice.model_validate(default_grid(model.schedule))
+        default = ADAPTIVE_GRID if entry.adaptive else default_grid(model.schedule)
+        grid_choice = choice.grid or GridChoice.model_validate(default)
         found = self.realise(model, sampler, grid_choice, budget)
-        grid, skip = (None, found) if isinstance(found, str) else (found, None)
+        skip = found if isinstance(found, str) else None
+        grid = found if isinstance(found, TimeGrid) else None
+        steps = grid.steps if grid is not None else found if isinstance(found, int) else None
         batch_size = min(suite.run.batch_size, suite.samples.shard)
         channels_last = layout(suite.run.channels_last)
         decides = identity(
@@ -131,6 +138,8 @@ class _Planner:
             seed=suite.seed,
         )
         # A skipped cell has no samples; its id only has to differ from all others.
+        if entry.scheduler is not None:  # its class, config and version decide its grid, together with
+            decides["steps"] = steps
         own = decides if skip is None else {**decides, "skip": skip, "budget": budget, "sampler": choice.id}
         planned = Cell(
             id=digest(own),
@@ -144,11 +153,11 @@ class _Planner:
             method_options=sampler.complete,
             options={**model.options, **sampler.options},
             grid=grid,
-            grid_label=_grid_label(grid_choice, choice.final),
-            budget_kind=budget[0],
-            budget=budget[1],
-            steps=None if grid is None else grid.steps,
-            nfe=None if grid is None else entry.nfe(grid.steps, choice.final, sampler.typed),
+            grid_label=_grid_label(grid_choice, choice.final, entry),
+            budget_kind=None if budget is None else budget[0],
+            budget=None if budget is None else budget[1],
+            steps=steps,
+            nfe=None if steps is None or budget is None else entry.nfe(steps, choice.final, sampler.typed),
             n=suite.samples.n,
             shard=suite.samples.shard,
             batch_size=batch_size,
@@ -159,16 +168,22 @@ class _Planner:
         )
         return self.solutions.beside(planned, model.schedule, grid_choice)
 
-    def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | str:
-        """The cell's grid, or why it has none."""
+    def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
+        """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""
         entry, final = sampler.entry, sampler.choice.final
-        if unmet := _unmet(entry, model):
+        if unmet := _unmet(entry, sampler.typed, model):
             return unmet
-        kind, number = budget
-        steps = number if kind == "steps" else entry.steps_within(number, final, sampler.typed)
+        if budget is None:
+            steps: int | None = 2 if final == "denoise" else 1  # one stretch, and the step onto sigma = 0
+        elif budget[0] == "steps":
+            steps = budget[1]
+        else:
+            steps = entry.steps_within(budget[1], final, sampler.typed)
         if steps is None:
             cost = entry.nfe(1, final, sampler.typed)
-            return f"{number} evaluations are too few: one step of {entry.name} costs {cost}"
+            return f"{budget and budget[1]} evaluations are too few: one step of {entry.name} costs {cost}"
+        if entry.scheduler is not None:
+            return steps
         key = (id(model.schedule), grid.kind, tuple(sorted(grid.options.items())), steps, final)
         if key not in self.grids:
             try:
@@ -178,14 +193,16 @@ class _Planner:
         return self.grids[key]
 
 
-def _unmet(entry: SamplerEntry, model: _Model) -> str | None:
-    """What a sampler needs and the model's schedule does not offer, in words."""
-    schedule = model.schedule
-    if "sde" in entry.needs and not schedule.has_sde:
+def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
+    """What a sampler needs and the model does not offer, in words."""
+    schedule, needs = model.schedule, entry.needs_of(options)
+    if "sde" in needs and not schedule.has_sde:
         kind = "a discrete schedule" if schedule.discrete else "a schedule without an SDE"
         return f"{entry.name} needs the family's SDE; {model.id} has {kind}"
-    if "variance_preserving" in entry.needs and not schedule.variance_preserving:
+    if "variance_preserving" in needs and not schedule.variance_preserving:
         return f"{entry.name} needs a variance-preserving schedule; that of {model.id} is not"
+    if "learned_variance" in needs and model.card.variance == "fixed":
+        return f"{entry.name} with variance learned needs a network that predicts it; that of {model.id} does not"
     return None
 
 
@@ -219,8 +236,11 @@ def _as_text(options: dict[str, Any]) -> str:
     return ", ".join(f"{key}={shown(value)}" for key, value in options.items())
 
 
-def _grid_label(choice: GridChoice, final: Final) -> str:
+def _grid_label(choice: GridChoice, final: Final, entry: SamplerEntry) -> str:
+    if entry.scheduler is not None:
+        return "its own"
+    kind = "adaptive" if entry.adaptive else choice.kind
     options = GRIDS[choice.kind].model_validate(choice.options).model_dump(exclude_none=True)
     said = [f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}" for key, value in options.items()]
     said += [f"final={final}"] if final != "denoise" else []
-    return f"{choice.kind}({', '.join(said)})" if said else choice.kind
+    return f"{kind}({', '.join(said)})" if said else kind

@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic_core import InitErrorDetails
 
+from diffbench.catalog import SAMPLERS
 from diffbench.document.spec import fault
 from diffbench.document.words import key_path, shown, unknown
-from diffbench.suite.choices import MetricChoice, ModelChoice, SamplerChoice
+from diffbench.suite.choices import MetricChoice, ModelChoice
+from diffbench.suite.sampler_choice import SamplerChoice
 
 MAX_CELLS = 100_000
 
@@ -30,7 +32,15 @@ def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]
                 yield from _unknown_id((key, index, "sampler"), rule, samplers)
                 if key == "exclude":
                     yield from _unknown_budget((key, index), rule, given)
+    if "budgets" not in given and not (samplers and all(_adaptive(item) for item in samplers)):
+        yield fault((), 'the key "budgets" is missing; expected a mapping, such as {nfe: [10, 50]}', given)
     yield from _too_many(given, models, samplers)
+
+
+def _adaptive(sampler: Any) -> bool:
+    name = sampler.get("sampler") if isinstance(sampler, dict) else None
+    entry = SAMPLERS.get(name) if isinstance(name, str) else None
+    return entry is not None and entry.adaptive
 
 
 def _items(given: Mapping[str, Any], key: str) -> tuple[Any, ...]:

@@ -48,7 +48,8 @@ def _fields(cell: Cell) -> dict[str, object]:
     """What a rule can name: a budget by its number in the suite, the other count as it is planned."""
     named: dict[str, object] = {"model": cell.model, "family": cell.family, "sampler": cell.sampler}
     named |= {"method": cell.method, "grid": cell.grid_label, "dtype": cell.dtype}
-    named |= {"nfe": cell.nfe, "steps": cell.steps, cell.budget_kind: cell.budget}
+    named |= {"nfe": cell.nfe, "steps": cell.steps}
+    named |= {} if cell.budget_kind is None else {cell.budget_kind: cell.budget}
     options = {**cell.method_options, **cell.options}
     return named | {name: value for name, value in options.items() if name not in named}
 

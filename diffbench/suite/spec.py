@@ -13,7 +13,8 @@ from diffbench.document.spec import Name, Spec, fault, repeated
 from diffbench.document.words import Says
 from diffbench.models.card import Version1
 from diffbench.suite import rules
-from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice, SamplerChoice
+from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice
+from diffbench.suite.sampler_choice import SamplerChoice
 
 DEFAULT_BATCH = 128
 MAX_BATCH = 65_536
@@ -126,7 +127,9 @@ class Suite(Spec):
     samples: Samples = Samples(n=2000)
     models: Annotated[tuple[ModelChoice, ...], Field(min_length=1, max_length=1000)]
     samplers: Annotated[tuple[SamplerChoice, ...], Field(min_length=1, max_length=1000)]
-    budgets: Budgets
+    budgets: Budgets = Field(
+        default_factory=Budgets.model_construct
+    )  # samplers that all choose their own steps need none
     include: Annotated[tuple[Inclusion, ...], Field(max_length=10_000)] = ()
     exclude: Annotated[tuple[Exclusion, ...], Field(max_length=10_000)] = ()
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)] = tuple(

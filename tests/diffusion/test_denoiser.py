@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from diffbench.diffusion.denoiser import Clipped, Counted, Denoised, NetworkDenoiser
-from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM
+from diffbench.diffusion.prediction import preconditioning
+from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM, LinearFlow, SubVP
 from diffbench.errors import ScheduleError, UsageError
 
 DDPM = DiscreteDDPM.from_betas("linear", 1e-4, 0.02)
@@ -103,6 +104,67 @@ def test_samples_do_not_depend_on_the_batch():
     assert torch.equal(denoiser(x[order], sigma[order]).x0, whole[order])
 
 
+SCHEDULES = {
+    "epsilon": DDPM,
+    "v_prediction": DiscreteDDPM.from_betas("cosine"),
+    "sample": VP(),
+    "score": SubVP(),
+    "flow": LinearFlow(),
+    "edm": VE(),
+}
+
+
+@pytest.mark.parametrize("state", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_a_sample_gets_the_same_bits_at_one_level_for_all_and_at_its_own(kind, state):
+    schedule = SCHEDULES[kind]
+    network = Recorder()
+    denoiser = NetworkDenoiser(network, schedule, kind, time_scale=7.3, conditioning="log-sigma", sigma_data=0.5)
+    levels = torch.logspace(*np.log10([schedule.sigma_min * 1.01, schedule.sigma_max * 0.99]), 401, dtype=torch.float64)
+    x = x_hat(1, state).repeat(2, 1, 1, 1)
+    mixed = denoiser(x[:1].expand(401, -1, -1, -1), levels).x0
+    inputs, times = network.x, network.t
+    for i, level in enumerate(levels):
+        for _ in range(2):  # also from what the denoiser has kept
+            assert torch.equal(denoiser(x, level.expand(2)).x0[1], mixed[i])
+            assert torch.equal(network.x[1], inputs[i])
+            assert network.t.tolist() == [times[i].item()] * 2
+    assert mixed.dtype == state
+
+
+def test_coefficients_are_worked_out_once_for_a_level(monkeypatch):
+    calls = []
+
+    def counting(*args):
+        calls.append(args)
+        return preconditioning(*args)
+
+    monkeypatch.setattr("diffbench.diffusion.denoiser.preconditioning", counting)
+    denoiser = NetworkDenoiser(Recorder(), VP(), "epsilon")
+    for count in (3, 2, 3):
+        for level in (0.5, 3.0):
+            denoiser(x_hat(count), torch.full((count,), level, dtype=torch.float64))
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_the_estimate_lies_in_memory_as_the_state_does_and_shares_none(kind):
+    state = x_hat()
+    kept = state.clone()
+    output = torch.randn(3, 2, 4, 4).contiguous(memory_format=torch.channels_last)
+    for outputs in (output, output.contiguous()):
+        denoiser = NetworkDenoiser(lambda x, t, result=outputs: result, VP(), kind)
+        x0 = denoiser(state, torch.ones(3, dtype=torch.float64)).x0
+        assert x0.stride() == state.stride()
+        x0.zero_()
+        assert torch.equal(state, kept) and bool((outputs != 0).all())
+
+
+def test_an_empty_batch_stays_empty():
+    denoised = NetworkDenoiser(Recorder(), VP(), "epsilon")(x_hat(0), torch.ones(0, dtype=torch.float64))
+    assert denoised.x0.shape == (0, 2, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("x", "sigma", "message"),
     [
@@ -127,13 +189,31 @@ def test_sigmas_and_outputs_that_do_not_fit_are_refused():
         doubled(x_hat(), sigma)
 
 
+def test_the_second_half_of_the_channels_is_the_variances_position():
+    halves = torch.randn(2, 3, 2, 4, 4)
+    output = torch.cat([*halves], 1).bfloat16()
+    sigma = torch.full((3,), 0.7, dtype=torch.float64)
+    learned = NetworkDenoiser(lambda x, t: output, VP(), "epsilon", dtype=torch.bfloat16, learned_variance=True)
+    plain = NetworkDenoiser(lambda x, t: output[:, :2], VP(), "epsilon", dtype=torch.bfloat16)
+    for level in (sigma, sigma + torch.arange(3)):
+        denoised = learned(x_hat(), level)
+        assert torch.equal(denoised.x0, plain(x_hat(), level).x0)
+        assert torch.equal(denoised.variance_position, output[:, 2:])
+        assert plain(x_hat(), level).variance_position is None
+    for channels in (1, 2, 3, 5):
+        output = torch.zeros(3, channels, 4, 4)
+        wrong = NetworkDenoiser(lambda x, t, out=output: out, VP(), "sample", learned_variance=True)
+        with pytest.raises(UsageError, match=rf"returned shape \(3, {channels}, 4, 4\) for input"):
+            wrong(x_hat(), sigma)
+
+
 def test_clipping_bounds_x0_and_keeps_the_rest():
-    log_variance = torch.zeros(1)
-    clipped = Clipped(lambda x, sigma: Denoised(x, log_variance), -0.5, 0.25)
+    position = torch.zeros(1)
+    clipped = Clipped(lambda x, sigma: Denoised(x, position), -0.5, 0.25)
     given = torch.tensor([-3.0, -0.5, 0.1, 0.3, torch.nan]).view(1, 1, 1, 5)
     denoised = clipped(given, torch.ones(1, dtype=torch.float64))
     torch.testing.assert_close(denoised.x0.flatten(), torch.tensor([-0.5, -0.5, 0.1, 0.25, torch.nan]), equal_nan=True)
-    assert denoised.log_variance is log_variance
+    assert denoised.variance_position is position
     with pytest.raises(UsageError, match="clip range needs low < high"):
         Clipped(clipped, 1.0, 1.0)
 

@@ -29,6 +29,7 @@ MORE = {
     "sa-solver": [{"tau": 0.0}],
     "langevin": [{"corrector_steps": 3}],
     "predictor-corrector": [{"corrector_steps": 2}],
+    "restart": [{"restart_steps": 1}, {"iterations": 5}, {"restart_steps": 4, "iterations": 3}],
 }
 
 

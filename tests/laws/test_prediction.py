@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from diffbench.diffusion.analytic import GaussianDenoiser
+from diffbench.diffusion.denoiser import NetworkDenoiser
 from diffbench.diffusion.prediction import Prediction, from_x0, preconditioning, to_x0
 from diffbench.diffusion.schedule import VE, VP, DiscreteDDPM, LinearFlow, SubVP
 
@@ -74,6 +76,27 @@ def test_preconditioning_is_the_conversion(kind, schedule):
         torch.testing.assert_close(column(c.c_in) * x_hat, alpha * x_hat, rtol=1e-10, atol=1e-12)
     by_coefficients = column(c.c_skip) * x_hat + column(c.c_out) * output
     torch.testing.assert_close(by_coefficients, direct, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+def test_a_network_of_any_kind_is_the_same_denoiser(kind, schedule):
+    """A network that predicts ``kind`` of Gaussian data exactly, called as the kind is, gives E[x0 | x]."""
+    if kind == "flow":
+        schedule = LinearFlow()
+    gaussian = GaussianDenoiser(torch.full((1, 3, 3), 0.2, dtype=torch.float64), 0.5)
+    sigma = np.array([0.02, 0.5, 2.0, 20.0, schedule.sigma_max])
+    seen = preconditioning(kind, schedule, sigma, DATA).c_in
+
+    def network(x, t):
+        x_hat, level = x / column(seen), torch.from_numpy(schedule.sigma(t.numpy()))
+        alpha, std = column(schedule.scale(t.numpy())), column(schedule.scale(t.numpy())) * level.view(-1, 1, 1, 1)
+        return from_x0(kind, gaussian(x_hat, level).x0, alpha * x_hat, alpha, std, sigma_data=DATA)
+
+    denoiser = NetworkDenoiser(network, schedule, kind, dtype=torch.float64, sigma_data=DATA)
+    x_hat = torch.cat([*batch()])[:5] * (1 + column(sigma))
+    expected = gaussian(x_hat, torch.from_numpy(sigma)).x0
+    torch.testing.assert_close(denoiser(x_hat, torch.from_numpy(sigma)).x0, expected, rtol=1e-7, atol=1e-7)
 
 
 def test_the_flow_s_rates_are_those_of_its_schedule():

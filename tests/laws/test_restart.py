@@ -26,6 +26,47 @@ def test_the_stretch_begins_at_the_nearest_grid_point_and_spans_the_ratio_asked_
     assert top[0] == 20.0
 
 
+def heuns_step(x, sigma, target, variance):
+    """On Gaussian data, where dx/dsigma = sigma x / (sigma^2 + variance)."""
+    slope = sigma * x / (sigma**2 + variance)
+    ahead = x + (target - sigma) * slope
+    return x + (target - sigma) * (slope + target * ahead / (target**2 + variance)) / 2
+
+
+def test_a_run_is_the_papers_algorithm():
+    """Xu et al. 2023, Algorithm 2, written out for one stretch and numbers in place of images."""
+    grid = time_grid(VE, 8, "karras", "sigma_min")
+    where, low, variance = 5, grid.sigma[5], 0.5
+    high = 4 * low
+    noises = {("start", 0): 1.2, ("churn", 0): -0.7, ("churn", 1): 1.9}
+
+    class Prepared:
+        def normal(self, purpose, step, *interval):
+            return torch.full((1, 1, 1, 1), noises[purpose, step], dtype=torch.float64)
+
+    def denoiser(x, sigma):
+        return Denoised(variance / (variance + float(sigma[0]) ** 2) * x)
+
+    x = grid.sigma[0] * 1.2
+    for i in range(8):
+        x = heuns_step(x, grid.sigma[i], grid.sigma[i + 1], variance)
+        if i + 1 == where:
+            share = np.linspace(0, 1, 4)
+            stretch = (high ** (1 / 7) + share * (low ** (1 / 7) - high ** (1 / 7))) ** 7
+            for k in (0, 1):
+                x += np.sqrt(high**2 - low**2) * noises["churn", k]
+                for sigma, target in zip(stretch[:-1], stretch[1:], strict=True):
+                    x = heuns_step(x, sigma, target, variance)
+    sampler = Restart(s_min=1.01 * low, s_max=4.04 * low, restart_steps=3, iterations=2)
+    landed = integrate(sampler, denoiser, grid, VE, Prepared())
+    assert float(landed) == pytest.approx(x, rel=1e-12)
+
+
+def test_a_single_step_onto_the_data_has_no_restart():
+    plan = Restart().plan(time_grid(VE, 1, "karras"), VE)
+    assert plan.after is None and len(plan.stretch) == 0
+
+
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_restarts_keep_the_variance_of_gaussian_data(iterations):
     """Every noise is a unit vector of its own, so the squared length is the variance: exact but for Heun's error."""

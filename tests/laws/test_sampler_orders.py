@@ -17,6 +17,7 @@ from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.diffusion.schedule import schedule_from
 from diffbench.samplers.integrate import State, integrate
+from diffbench.suite.identity import canonical_method
 
 VE = schedule_from({"kind": "ve", "sigma_min": 0.02, "sigma_max": 20.0})
 VP = schedule_from({"kind": "vp", "beta_min": 0.1, "beta_max": 20.0})
@@ -51,6 +52,11 @@ CASES = [
     *[("ipndm", {"order": order}, order - 1) for order in (2, 3, 4)],
     ("pndm", {}, 0),
     ("pndm", {"warm_up": "heun"}, 0),
+    ("reverse-diffusion", {"probability_flow": True}, 0),
+    *[
+        ("sa-solver", {"tau": 0.0, "predictor_order": predictor, "corrector_order": corrector}, known)
+        for predictor, corrector, known in ((1, 0, 0), (3, 0, 2), (4, 0, 3), (3, 2, 2), (1, 2, 1), (2, 3, 2), (3, 4, 3))
+    ],
 ]
 
 
@@ -116,12 +122,15 @@ def test_order(name, options, known, schedule):
     assert abs(slope(errors, steps) - order) <= 0.15, (slope(errors, steps), errors)
 
 
-def test_every_ode_sampler_is_there():
-    tested = {name for name, *_ in CASES}
-    for entry in SAMPLERS.values():
-        same = entry.same_as(entry.options())
-        if entry.order is not None and not entry.adaptive and not entry.stochastic(entry.options()):
-            assert entry.name in tested or same[0] in tested, entry.name
+def test_every_variant_that_solves_the_ode_states_its_order_and_is_there(variant):
+    name, options = canonical_method(*variant)
+    entry = SAMPLERS[name]
+    typed = entry.options(**options)
+    if entry.stochastic(typed):
+        return
+    assert entry.order_of(typed) is not None
+    orders = {entry.order_of(entry.options(**options)) for tested, options, _ in CASES if tested == name}
+    assert entry.order_of(typed) in orders
 
 
 @pytest.mark.parametrize("name", ["dpm-solver-3m", "dpmpp-3m", "unipc"])

@@ -129,6 +129,14 @@ def test_what_a_variance_exploding_card_must_say(tmp_path: Path, values: dict[st
     assert message in str(caught.value)
 
 
+def test_a_card_says_whether_the_network_predicts_its_variance(tmp_path: Path) -> None:
+    assert load_card(changed(tmp_path, "ema", True)).variance == "fixed"
+    assert load_card(changed(tmp_path, "variance", "learned-range")).variance == "learned-range"
+    for value in ("learned", None, True):
+        with pytest.raises(CardError, match='variance: .* is not allowed; expected .*"learned-range"'):
+            load_card(changed(tmp_path, "variance", value))
+
+
 def test_discrete_networks_take_no_sigma(tmp_path: Path) -> None:
     for time in ({"input": "sigma"}, {"input": "log-sigma", "scale": 1}):
         with pytest.raises(CardError, match='is not allowed; a discrete schedule goes with "index"'):

@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from diffusers import DDIMScheduler, DDPMPipeline, LDMPipeline, UNet2DModel
+from tiny_model import write_checkpoint
 
 from diffbench import shipped
 from diffbench.diffusion.grid import time_grid
@@ -146,6 +147,32 @@ def test_a_network_with_edms_preconditioning_is_called_at_scaled_x_and_log_sigma
     torch.testing.assert_close(denoiser(x, sigma).x0, expected)
     torch.testing.assert_close(seen[0][0], x / norm)
     torch.testing.assert_close(seen[0][1], sigma.float().log() / 4)
+
+
+def test_a_network_may_predict_its_variance_if_its_card_says_so(tmp_path):
+    folder = write_checkpoint(tmp_path, learned_variance=True)
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    model = load_model(load_card(folder), CPU)
+    unet = UNet2DModel.from_pretrained(folder / "unet").eval()
+    x, index = torch.randn(3, 1, 28, 28), torch.tensor([0.0, 400.0, 700.0])
+    sigma = torch.from_numpy(model.schedule.sigma(index.double().numpy()))
+    scale = torch.from_numpy(model.schedule.scale_of(sigma.numpy())).float().view(3, 1, 1, 1)
+    level = sigma.float().view(3, 1, 1, 1)
+    with torch.inference_mode():
+        noise, position = unet(scale * x, index).sample.chunk(2, dim=1)
+        denoised = model.denoiser(x, sigma)
+    torch.testing.assert_close(denoised.x0, (x - level * noise).clamp(-1, 1), rtol=0, atol=1e-4)
+    torch.testing.assert_close(denoised.variance_position, position, rtol=0, atol=1e-4)
+    del card["variance"]
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(CardError, match="unet returns 2 channels for samples of 1, as .* say: variance: learned-range"):
+        load_model(load_card(folder), CPU)
+
+
+def test_a_card_can_not_say_that_a_network_predicts_a_variance_which_does_not(copied):
+    folder = copied(variance="learned-range")
+    with pytest.raises(CardError, match="unet returns 4 channels for samples of 4; with .* learned-range it must"):
+        load_model(load_card(folder), CPU)
 
 
 def trajectory_of_diffusers(unet, betas, start, steps, clip):

@@ -1,8 +1,11 @@
+import json
+from dataclasses import replace
+
 import pytest
 
 from diffbench.report.folder import open_run
 from diffbench.report.frame import Measured, number, printable, value_and_half_width, with_interval
-from diffbench.report.style import slug
+from diffbench.report.style import looks, slug
 
 
 def measured(value, half=None):
@@ -74,3 +77,18 @@ def test_cells_of_the_made_up_run(made_run):
     skipped = next(c for c in run.cells if c.status == "skipped")
     assert run.stochastic(skipped) and len(run.images(skipped, 8)) == 0
     assert [c.status for c in run.cells].count("failed") == 1
+
+
+def test_an_adaptive_sampler_moves_along_one_line_by_its_tolerances(new_run, tmp_path):
+    def adaptive(rows):
+        if rows[0].sampler != "ddim":
+            return rows if rows[0].sampler == "heun" else []
+        options = json.dumps({"order": 3, "rtol": 1 / rows[0].budget})
+        return [replace(row, budget=None, budget_kind=None, options=options) for row in rows]
+
+    run = open_run(new_run(tmp_path / "run", adaptive, models=("ddpm-mnist",), images=False))
+    cells = [cell for cell in run.cells if cell.sampler == "ddim"]
+    assert len({cell.series for cell in cells}) == 4 and {cell.line for cell in cells} == {"ddim order=3"}
+    assert {cell.budget_label for cell in cells} == {"adaptive"} and set(looks(run)) == {"ddim order=3", "heun"}
+    fixed = [cell for cell in run.cells if cell.sampler == "heun"]
+    assert all(cell.line == cell.series for cell in fixed)

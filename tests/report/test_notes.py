@@ -38,3 +38,14 @@ def test_drift_is_told(new_run, tmp_path):
     said = page(run, drift=["torch: 2.9.0, then 2.10.0"])
     assert any("not all samples" in note.casefold() and "torch: 2.9.0, then 2.10.0" in note for note in said.notes)
     assert "drift" not in json.dumps([row[0].text for row in said.provenance.rows])
+
+
+def test_samples_that_depend_on_their_batch_are_flagged(new_run, tmp_path):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",))
+    assert not any("coupled" in note for note in content(open_run(run), []).notes)
+    for path in run.glob("cells/*/cell.json"):
+        cell = read_sealed(path)
+        if cell["method"] == "heun":
+            write_sealed(path, {**cell, "method_options": {"coupled": True}})
+    (note,) = (note for note in content(open_run(run), []).notes if "coupled" in note)
+    assert note.startswith("Samples of heun depend on the others of their batch")

@@ -9,7 +9,9 @@ def test_one_row_a_pair_with_positive_times(monkeypatch):
     rows = bench.bench_samplers(steps=6, rounds=2)
     assert [(row.sampler, row.scheduler) for row in rows] == [(name, other) for name, _, other, _ in bench.PAIRS]
     for row in rows:
-        assert 0 < row.microseconds < row.with_denoiser_microseconds
+        assert 0 < row.microseconds < row.with_conversion_microseconds
+        assert row.with_conversion_ratio == pytest.approx(row.with_conversion_microseconds / row.scheduler_microseconds)
         assert row.ratio == pytest.approx(row.microseconds / row.scheduler_microseconds)
         assert row.scheduler in row.line() and f"{row.ratio:.2f}" in row.line()
+        assert len(row.line()) == len(bench.HEADER)
         assert row.to_dict()["rounds"] == 2

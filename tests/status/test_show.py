@@ -78,4 +78,4 @@ def test_what_to_do_about_the_rest(states, tmp_path):
     said = status_summary(rows, tmp_path, "the command")
     assert said[-1] == f"{tmp_path}: 2 of 2 cells are not complete; the command goes on with them"
     done = plan_rows([CellState(states[0].cell, 3), states[3]], rates, 3)
-    assert status_summary(done, tmp_path, "the command")[-1] == f"{tmp_path}: all 1 cells are sampled"
+    assert status_summary(done, tmp_path, "the command")[-1] == f"{tmp_path}: 1 cell, all sampled"

@@ -71,8 +71,6 @@ DECIDES = {
     "grid": setter("suite", "samplers/0/grid", "linspace"),
     "grid's option": setter("suite", "samplers/0/grid", {"kind": "karras", "rho": 6}),
     "final": setter("suite", "samplers/0/final", "sigma_min"),
-    "clip": setter("suite", "models/0/clip", [-1, 1]),
-    "clip's end": setter("suite", "models/0/clip", [-1, 2]),
     "model's dtype": setter("suite", "models/0/dtype", "float16"),
     "prediction": setter("card", "prediction", "v_prediction"),
     "schedule": setter("card", "schedule/beta_end", 0.03),
@@ -116,6 +114,18 @@ DECIDES |= {
     "sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.5),
     "another sigma_data": _exploding({"input": "sigma"}, prediction="edm", sigma_data=0.4),
 }
+
+
+def _pixels(clip: list[float] | None) -> Edit:
+    def edit(suite: dict[str, Any], card: dict[str, Any]) -> None:
+        card |= {"family": "ddpm", "codec": None}  # latents have no range to clip to
+        suite["models"][0]["clip"] = clip
+
+    return edit
+
+
+DECIDES |= {"pixels": _pixels(None), "pixels' clip": _pixels([-1, 1]), "pixels' clip's end": _pixels([-1, 2])}
+DECIDES |= {"variance": setter("card", "variance", "learned-range")}
 DECIDES |= {"weights": _sha, "family of schedules": _continuous(999), "time scale": _continuous(1000)}
 
 DOES_NOT = {
@@ -262,10 +272,9 @@ def test_equal_methods_have_one_canonical_form() -> None:
     assert canonical_method("ddim", {"eta": 0.5}) != canonical_method("ddim", {"eta": 1})
 
 
-# Edits of schedules exclude each other, and so do another method and an option of the first.
-field = st.sampled_from(
-    sorted(name for name in DECIDES if "schedule" not in name and name not in ("time scale", "option"))
-)
+# Edits of schedules exclude each other, and so do another method and an option of the first, or pixels and a decoder.
+APART = {name for name in DECIDES if "schedule" in name or "pixels" in name} | {"time scale", "option"}
+field = st.sampled_from(sorted(DECIDES.keys() - APART))
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,7 +10,6 @@ import yaml
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.grid import time_grid
-from diffbench.errors import SuiteError
 from diffbench.suite.identity import digest
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
@@ -153,6 +152,22 @@ def test_a_continuous_schedule_without_an_sde_is_skipped_too(tmp_path: Path, ddp
     assert cell.skip == "euler-maruyama needs the family's SDE; flow has a schedule without an SDE"
 
 
+def test_a_learned_variance_is_skipped_where_the_network_predicts_none(tmp_path: Path, ddpm: dict) -> None:
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump({**ddpm, "name": "learned", "variance": "learned-range"}))
+    swept = {"id": "d", "sampler": "ddpm", "sweep": {"variance": ["fixed_large", "learned"]}}
+    planned = cells(models=["ddpm-mnist", {"source": str(tmp_path)}], samplers=[swept, "ddim"])
+    reason = "ddpm with variance learned needs a network that predicts it; that of ddpm-mnist does not"
+    assert [(cell.model, cell.options.get("variance"), cell.skip) for cell in planned] == [
+        ("ddpm-mnist", "fixed_large", None),
+        ("ddpm-mnist", "learned", reason),
+        ("ddpm-mnist", None, None),
+        ("learned", "fixed_large", None),
+        ("learned", "learned", None),
+        ("learned", None, None),
+    ]
+    assert len({cell.id for cell in planned}) == 6
+
+
 def test_skipped_cells_have_ids_of_their_own() -> None:
     planned = cells(samplers=["euler-maruyama"], budgets={"nfe": [5, 10], "steps": [5]})
     assert len({cell.id for cell in planned}) == 3
@@ -194,11 +209,6 @@ def test_keys_are_unique() -> None:
     names = [name for name, entry in SAMPLERS.items() if not entry.adaptive]
     planned = cells(samplers=names, budgets={"nfe": [5, 10], "steps": [5, 10]})
     assert len({cell.key for cell in planned}) == len(planned) == 4 * len(names)
-
-
-def test_samplers_that_choose_their_own_steps_are_refused_by_name() -> None:
-    with pytest.raises(SuiteError, match='"rk45": suites with samplers that choose their own steps are not impl'):
-        cells(samplers=["rk45"])
 
 
 def test_a_cell_can_be_written_down() -> None:

@@ -23,7 +23,7 @@ samples: {n: 2000, shard: 250}
 models:
   - ddpm-mnist
   - {id: ours, name: score-vp-mnist, clip: null, sweep: {dtype: [float32, bfloat16]}}
-  - {id: clipped, name: ldm-mnist, dtype: float16, sweep: {clip: [null, [-2, 2.5]]}}
+  - {id: clipped, name: score-ve-mnist, dtype: float16, sweep: {clip: [null, [-2, 2.5]]}}
 samplers:
   - ddim
   - {id: ddim-noisy, sampler: ddim, eta: 0.2}

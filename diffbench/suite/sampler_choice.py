@@ -1,0 +1,122 @@
+"""What a suite says of a sampler: its name, its options beside, its grid, and what is swept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_core import InitErrorDetails
+
+from diffbench.catalog import SAMPLERS, Final, SamplerEntry
+from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
+from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
+from diffbench.document.tree import UNREADABLE
+from diffbench.document.words import Says, did_you_mean, shown, unknown
+from diffbench.suite.choices import GridChoice, Values, split
+
+# Two points of it are the ends between which an adaptive sampler chooses its steps.
+ADAPTIVE_GRID = "log-snr"
+
+
+class SamplerChoice(Spec):
+    """A sampler of the catalog under an id of the suite's, with its options beside; ``sweep`` makes axes of options."""
+
+    id: Name
+    sampler: Annotated[str, Says("the name of a sampler")]
+    grid: GridChoice | None = None
+    final: Final = "denoise"
+    sweep: dict[str, Values] = {}
+    options: dict[str, Any] = Field(default={}, exclude=True)
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """A bare name to a mapping; options split off; the id defaults to the sampler's name."""
+        value = {"sampler": value} if isinstance(value, str) else value
+        if not isinstance(value, dict):
+            return value
+        value = split(value, ("id", "sampler", "grid", "final", "sweep"))
+        name = value.get("sampler")
+        return {"id": name if isinstance(name, str) and name in SAMPLERS else UNREADABLE, **value}
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A known sampler, with options and swept values that it takes."""
+        name, options, sweep = given.get("sampler"), given["options"], given.get("sweep", {})
+        if isinstance(name, str) and name.startswith(PREFIX):
+            yield from _scheduler_faults(name.removeprefix(PREFIX), given)
+        if isinstance(name, str) and name.startswith(PREFIX) and name not in SAMPLERS:
+            return
+        if isinstance(name, str) and name not in SAMPLERS:
+            yield fault(("sampler",), unknown("sampler", name, SAMPLERS), name)
+        elif isinstance(name, str):
+            sweep = sweep if isinstance(sweep, dict) else {}
+            yield from _fixed_faults(SAMPLERS[name], options, sweep)
+            yield from _ends_faults(SAMPLERS[name], given.get("grid"))
+            for key, values in sweep.items():
+                yield from _swept_faults(SAMPLERS[name], options, key, values)
+        elif "sampler" not in given:
+            for key in options:
+                if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
+                    yield fault((key,), f"unknown key {shown(key)}{meant}", options[key], at_key=True)
+
+
+def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+    """Problems of a ``diffusers:`` sampler that its class decides."""
+    if scheduler not in schedulers():
+        yield fault(("sampler",), unknown("scheduler of diffusers", scheduler, schedulers()), scheduler)
+        return
+    if given.get("grid") is not None:
+        yield fault(("grid",), f"the grid of {scheduler} is its own; leave grid out", given["grid"], at_key=True)
+    if given.get("final", "denoise") != "denoise":
+        yield fault(("final",), f"{scheduler} ends as its config says; leave final out", given["final"], at_key=True)
+    options = given["options"]
+    for path, said in scheduler_faults(scheduler, options.get("config"), options.get("step")):
+        yield fault(path or ("sampler",), said, given, at_key=bool(path))
+    given_sweep = given.get("sweep")
+    sweep: dict[str, Any] = given_sweep if isinstance(given_sweep, dict) else {}
+    for name in ("config", "step"):
+        for index, value in enumerate(values if isinstance(values := sweep.get(name), tuple) else ()):
+            for path, said in scheduler_faults(scheduler, *((value, None) if name == "config" else (None, value))):
+                if path:
+                    yield fault(("sweep", name, index, *path[1:]), said, given, at_key=True)
+
+
+_BESIDE = ("id", "sampler", "grid", "final", "sweep")
+
+
+def _ends_faults(entry: SamplerEntry, grid: Any) -> Iterable[InitErrorDetails]:
+    """A sampler that chooses its own steps takes the ends of a grid alone."""
+    kind = grid.get("kind") if isinstance(grid, dict) else grid
+    if entry.adaptive and isinstance(kind, str) and kind != ADAPTIVE_GRID:
+        message = f"{entry.name} chooses its own steps; only {ADAPTIVE_GRID}, with sigma_max and sigma_min, says where"
+        yield fault(("grid",), message, kind)
+
+
+def _fixed_faults(
+    entry: SamplerEntry, options: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterable[InitErrorDetails]:
+    """Problems of options beside the id; an option that the method requires may be swept instead."""
+    swept = {key: values[0] for key, values in sweep.items() if isinstance(values, tuple) and values}
+    for problem in option_faults(entry.options, {**swept, **options}, _BESIDE):
+        path = problem["loc"]
+        if not path or path[0] in options:
+            yield problem
+
+
+def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:
+    known = entry.options.model_fields
+    if key in ("grid", "final"):
+        yield fault(("sweep", key), f"sweeping {key} is not implemented yet", values, at_key=True)
+    elif key not in known:
+        yield fault(("sweep", key), unknown(f"option of {entry.name}", key, known), values, at_key=True)
+    elif key in options:
+        yield fault(("sweep", key), f"{key} is fixed above; give it once", values, at_key=True)
+    else:
+        yield from repeated(("sweep", key), values)
+        for index, value in enumerate(values if isinstance(values, tuple) else ()):
+            for problem in option_faults(entry.options, {**options, key: value}):
+                path = problem["loc"]
+                if path and path[0] == key:
+                    kind, given = problem["type"], problem["input"]
+                    yield InitErrorDetails(type=kind, loc=("sweep", key, index, *path[1:]), input=given)
