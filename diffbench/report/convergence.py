@@ -66,7 +66,7 @@ def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
         axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
         axes.set_xlabel("evaluations per sample (NFE)")
         axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
-        _limits(axes, mine, drawn, metric, resolved)
+        _limits(axes, mine, metric, resolved)
         _floor(axes, resolved)
     _legend(figure, run, metric, look, drawn)
     orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
@@ -135,8 +135,8 @@ def _panels(count: int, samplers: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _limits(axes: Axes, cells: Sequence[CellView], drawn: Sequence[CellView], metric: str, resolved: float) -> None:
-    across = [cell.nfe or 1.0 for cell in drawn]
+def _limits(axes: Axes, cells: Sequence[CellView], metric: str, resolved: float) -> None:
+    across = [cell.nfe or 1.0 for cell in cells]
     values = [cell.value(metric) or 0.0 for cell in cells]
     ends = [end for cell in cells for end in (cell[metric].low, cell[metric].high) if end and end > min(values) / 3]
     log_axis(axes, "x", min(across) / 1.15, max(across) * 1.15, 2.0)
