@@ -152,6 +152,8 @@ def quality_metrics(views: Iterable[CellView]) -> list[str]:
 def main_metric(views: Sequence[CellView]) -> str | None:
     """FID where it was computed, else the run's first quality metric."""
     present = quality_metrics(views)
+    present = [m for m in present if any(view.value(m) is not None for view in views)] or present
+    present = [m for m in present if not (m in METRICS and METRICS[m].needs_solution)] or present
     return "fid" if "fid" in present else next(iter(present), None)
 
 
@@ -188,13 +190,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def value_and_half_width(measured: Measured) -> tuple[str, str | None]:
-    """Value and half-width as text, rounded alike: two significant digits of the half-width."""
+    """Value and half-width as text, rounded alike: two significant digits of the half-width; tiny ones as powers."""
     if measured.value is None:
         return "–", None
     half = measured.half_width
     if half is None or half <= 0:
         return number(measured.value, 4), None if half is None else "0"
     decimals = min(9, max(0, 1 - math.floor(math.log10(half))))
+    if decimals > 4 and 0 < abs(measured.value) < 1e-3:
+        digits = min(3, max(1, decimals + math.floor(math.log10(abs(measured.value)))))
+        return f"{measured.value:.{digits}e}", f"{half:.1e}"
     return f"{measured.value:.{decimals}f}", f"{half:.{decimals}f}"
 
 
