@@ -31,6 +31,7 @@ _FIXED: Mapping[str, Any] = {
     **dict.fromkeys(("network", "codec", "reference", "extractor")),
     "sha256": {},
     "prediction": "sample",
+    "variance": "fixed",
 }
 _OTHERWISE = {"network": "a mapping with path and class", "sha256": "a mapping of files to their sha256"}
 

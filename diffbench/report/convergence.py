@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def stem(metric: str) -> str:
 
 def order(run: RunFolder, cell: CellView, metric: str) -> Measured:
     """The order that the cell's series fits on its model, with its interval; a reason where there is none."""
-    own = (cell.model, cell.sampler, json.loads(cell.options), cell.grid)
+    own = (cell.model, cell.sampler, cell.line_options, cell.grid)
     for entry in run.convergence.get(metric, {}).get("orders", []):
         if (entry["model"], entry["sampler"], entry["options"], entry["grid"]) == own:
             values = entry["order"], entry["ci_low"], entry["ci_high"]
@@ -56,12 +55,12 @@ def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     if not drawn:
         return []
     look, names = looks(run), models(drawn)
-    figure, axes_of = _panels(len(names), len(unique(cell.series for cell in drawn)))
+    figure, axes_of = _panels(len(names), len(unique(cell.line for cell in drawn)))
     for index, (axes, model) in enumerate(zip(axes_of, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
         resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
-        for series in unique(cell.series for cell in mine):
-            own = [cell for cell in mine if cell.series == series]
+        for series in unique(cell.line for cell in mine):
+            own = [cell for cell in mine if cell.line == series]
             line(axes, own, metric, evaluations, look[series])
             _hollow(axes, [cell for cell in own if (cell.value(metric) or 0.0) < resolved], metric, look[series])
         axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
@@ -100,8 +99,8 @@ def caption(run: RunFolder, metric: str) -> str:
 def orders_table(run: RunFolder) -> Table | None:
     """Fitted orders of all samplers beside those that the catalog documents; None for a run without."""
     metrics = [metric for metric in solver_errors(run) if run.convergence.get(metric)]
-    first = {(cell.model, cell.series): cell for cell in reversed(run.cells)}
-    cells = [cell for cell in run.cells if first[cell.model, cell.series] is cell]
+    first = {(cell.model, cell.line): cell for cell in reversed(run.cells)}
+    cells = [cell for cell in run.cells if first[cell.model, cell.line] is cell]
     told = [c for c in cells if any(order(run, c, m) is not _ABSENT for m in metrics)]
     if not told:
         return None
@@ -111,7 +110,7 @@ def orders_table(run: RunFolder) -> Table | None:
             groups.append(index)
         known = run.order(cell)
         fits = [order(run, cell, metric) for metric in metrics]
-        texts = (cell.model, cell.series, "–" if known is None else str(known), *map(_told, fits))
+        texts = (cell.model, cell.line, "–" if known is None else str(known), *map(_told, fits))
         rows.append(tuple(map(Entry, texts)))
     columns = ("model", "sampler", "order", *(f"fitted to {title(metric)}" for metric in metrics))
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
@@ -168,8 +167,8 @@ def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look
     """A table: a sampler a row, with its fitted order on each model in a column each."""
     names = list(models(drawn))
     empty = Line2D([], [], linestyle="")
-    first = {(cell.model, cell.series): cell for cell in reversed(drawn)}
-    every = unique(cell.series for cell in drawn)
+    first = {(cell.model, cell.line): cell for cell in reversed(drawn)}
+    every = unique(cell.line for cell in drawn)
     handles: list[Any] = [empty, *(look[series].handle() for series in every), Patch(color=QUIET, alpha=0.15, lw=0)]
     several = len(names) > 1
     labels = ["fitted order:" if several else " ", *(shorten(str(handle.get_label()), 26) for handle in handles[1:-1])]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from diffbench.catalog import COSTS, METRICS
+from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.results import rows
 
 SECONDS = "seconds_per_image"
@@ -67,9 +67,13 @@ class CellView:
     @property
     def line(self) -> str:
         """Name of the line in a figure that this cell lies on: an adaptive sampler moves along it by its tolerances."""
-        swept = json.loads(self.options)
-        adaptive = self.budget is None
-        return _called(self.sampler, {key: v for key, v in swept.items() if not (adaptive and key in _TOLERANCES)})
+        return _called(self.sampler, self.line_options)
+
+    @property
+    def line_options(self) -> dict[str, Any]:
+        """The swept options that all cells of its line share."""
+        swept: dict[str, Any] = json.loads(self.options)
+        return swept if self.budget is not None else {key: v for key, v in swept.items() if key not in TOLERANCES}
 
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
@@ -99,7 +103,6 @@ def _brief(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-_TOLERANCES = frozenset({"rtol", "atol"})
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")
 _CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
 

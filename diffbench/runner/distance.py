@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from diffbench.catalog import METRICS, MetricEntry, load
+from diffbench.catalog import METRICS, TOLERANCES, MetricEntry, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.runner.features import read_features, read_x0
 from diffbench.scoring.interval import Score
@@ -59,7 +59,7 @@ def write_convergence(folder: Path, cells: Sequence[Cell], scorer: Scorer) -> No
     content = {name: _of_metric(cells, scorer, name) for name in metrics}
     if any(entry["orders"] for entry in content.values()):
         write_sealed(folder / CONVERGENCE, content)
-    else:
+    elif (folder / CONVERGENCE).exists():
         remove(folder / CONVERGENCE)
 
 
@@ -76,7 +76,9 @@ def _of_metric(cells: Sequence[Cell], scorer: Scorer, metric: str) -> dict[str, 
             continue
         name = {"model": cell.model, "solution": solution.label, "sigma_max": solution.sigma_max, "n": cell.n}
         solutions[solution.cell.id] = {**name, "own_error": own, "resolved": RESOLVED * own}
-        own_name = {"model": cell.model, "sampler": cell.sampler, "options": cell.options, "grid": cell.grid_label}
+        adaptive = cell.budget is None
+        options = {key: v for key, v in cell.options.items() if not (adaptive and key in TOLERANCES)}
+        own_name = {"model": cell.model, "sampler": cell.sampler, "options": options, "grid": cell.grid_label}
         series.setdefault(json.dumps(own_name, sort_keys=True), []).append((*found, own))
     orders = []
     for who, points in series.items():

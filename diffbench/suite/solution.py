@@ -24,6 +24,8 @@ NAME = "converged solution"
 # One evaluation a step, of fourth order once it has begun, and in log sigma, where these ODEs are smoothest.
 _METHOD, _OPTIONS, _GRID = "deis", {"variable": "log-rho", "degree": 3}, "log-snr"
 
+_OWN_GRID = "it brings its own noise levels, known only when it runs: no solution with its start can be planned"
+
 
 class Solutions:
     """Plans solutions for the metrics that need them; cells that start and land alike share one."""
@@ -36,10 +38,9 @@ class Solutions:
         """The cell with the solution, or the reason that there is none, for each metric that needs one."""
         if cell.skip is not None:
             return cell
-        if cell.grid is None:
-            own = f"{cell.method} brings its own noise levels, which are not known before it runs"
-            return replace(cell, solutions=dict.fromkeys(self._steps, own), keep_x0=cell.card.extractor is None)
-        unsolved = _no_ode(cell) or _landing(cell.grid, schedule, choice)
+        unsolved: str | float = _no_ode(cell) or _OWN_GRID
+        if cell.grid is not None:
+            unsolved = _no_ode(cell) or _landing(cell.grid, schedule, choice)
         found: dict[str, Solution | str] = {
             name: unsolved if isinstance(unsolved, str) else self._solution(cell, schedule, unsolved, steps)
             for name, steps in self._steps.items()

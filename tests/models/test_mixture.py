@@ -97,6 +97,7 @@ def test_the_identity_of_a_network_says_nothing_of_it():
         ({"prediction": "epsilon"}, 'prediction: "epsilon" is not allowed; an analytic model has "sample"'),
         ({"time": {"input": "scaled", "scale": 999}}, 'an analytic model takes "sigma"'),
         ({"extractor": "mnist-features"}, 'extractor: "mnist-features" is not allowed; an analytic model has null'),
+        ({"variance": "learned-range"}, 'variance: "learned-range" is not allowed; an analytic model has "fixed"'),
         ({"sha256": {"a": "a" * 64}}, "sha256: a mapping is not allowed; an analytic model has a mapping"),
         ({"analytic": analytic(weights=[1, 0])}, "analytic.weights[1]: 0 is not allowed"),
         ({"analytic": analytic(weights=[1])}, "analytic.weights: there are 1 for 2 means"),

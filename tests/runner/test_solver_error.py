@@ -114,6 +114,24 @@ def test_a_sampler_that_is_not_in_the_catalog_is_not_held_to_an_ode():
     assert planned.keep_x0, "there are no features to keep"
 
 
+def test_adaptive_samplers_converge_along_their_tolerances(tmp_path):
+    rk45 = {"id": "rk", "sampler": "rk45", "sweep": {"rtol": [1e-2, 1e-3, 1e-4]}, "atol": 1e-5}
+    run(suite(samplers=[rk45]), tmp_path / "run")
+    rows = of(tmp_path / "run", "rk").sort_values("nfe")
+    assert rows["budget"].isna().all() and rows["value"].is_monotonic_decreasing and (rows["value"] > 0).all()
+    (fit,) = read_sealed(tmp_path / "run" / CONVERGENCE)["solver_error"]["orders"]
+    assert fit["options"] == {} and fit["order"] > 3
+    draw(tmp_path / "run")
+    assert "| gaussian-mixture | rk | 5 |" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_a_scheduler_with_its_own_noise_levels_is_null_with_the_reason(checkpoint):
+    of_diffusers = [{"id": name, "sampler": f"diffusers:{name}Scheduler"} for name in ("DDIM", "DDPM")]
+    ddim, ddpm = plan(network(checkpoint, samplers=of_diffusers))
+    assert "its own noise levels" in ddim.solutions["solver_error"] and ddim.skip is None
+    assert "adds noise" in ddpm.solutions["solver_error"]
+
+
 def test_the_plan_says_what_solutions_cost():
     cells = plan(suite())
     states = [CellState(cell, 2, {shard: Flaw("missing", "") for shard in shard_ranges(cell.n, cell.shard)})
