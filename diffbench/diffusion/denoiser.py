@@ -101,13 +101,13 @@ class NetworkDenoiser:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
         c_skip, c_out, c_in, time = self._coefficients(x_hat, sigma)
-        output = self.network((x_hat * c_in).to(self.dtype), time)
+        output = self.network(_cast(x_hat * c_in, self.dtype), time)
         returned, position = output, None
         if self.learned_variance:
             output, position = returned.tensor_split(2, dim=1)
         if output.shape != x_hat.shape or (position is not None and position.shape != x_hat.shape):
             raise UsageError(f"the network returned shape {tuple(returned.shape)} for input {tuple(x_hat.shape)}")
-        x0 = output.to(x_hat.dtype) * c_out
+        x0 = _cast(output, x_hat.dtype) * c_out
         skipped = x_hat if isinstance(c_skip, float) and c_skip == 1 else x_hat * c_skip
         # x0 is laid out in memory as x_hat, whatever the network's output is.
         x0 = x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0
@@ -128,6 +128,11 @@ class NetworkDenoiser:
         packed = torch.from_numpy(self._rows(sigma.numpy())).to(x_hat.device, non_blocking=True)
         factors = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
         return factors[0], factors[1], factors[2], packed[3].to(time_dtype)
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x.to(dtype)``, which costs a microsecond even where there is nothing to do."""
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 class Clipped:
