@@ -25,7 +25,7 @@ import diffbench.suite.identity  # noqa: F401
 from diffbench.catalog import SAMPLERS
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = [f"tests/laws/test_{name}.py" for name in ("sampler_moments", "score_sde_samplers")]
+QUICK = [f"tests/laws/test_{name}.py" for name in ("sampler_moments", "score_sde_samplers", "learned_variance")]
 LAWS = [f"tests/laws/test_{name}.py" for name in ("sampler_covariance", "sampler_orders", "sampler_contract")]
 LIMIT = 180  # seconds, for mutants that never end
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
