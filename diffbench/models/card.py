@@ -106,8 +106,8 @@ class Card(Spec):
     ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``. ``variance``:
     ``learned-range`` for networks with twice as many channels out as in, whose second half says where the variance of
     an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
-    exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null for
-    a model whose samples are no pictures of anything: it has no FID and no IS.
+    exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null
+    for a model whose samples are no pictures of anything: it has no FID and no IS.
     """
 
     version: Version1

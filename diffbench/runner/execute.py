@@ -70,14 +70,8 @@ def own_grid(cell: Cell, schedule: NoiseSchedule) -> dict[str, list[float]]:
     return sampler.evaluated(schedule, cell.steps)
 
 
-def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Counted]:
-    """Images uint8 (B,C,H,W) of the samples ``indices``, and the counter of their denoiser evaluations."""
-    images, _, denoiser = sample(model, cell, sampler, indices)
-    return images, denoiser
-
-
 @torch.inference_mode()
-def sample(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
+def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
     """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
     denoiser = Counted(model.denoiser)
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
@@ -114,7 +108,7 @@ def run_shard(
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        images, x0, counter = sample(model, cell, sampler, indices)
+        images, x0, counter = sample_images(model, cell, sampler, indices)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated

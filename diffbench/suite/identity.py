@@ -70,10 +70,10 @@ def of_model(card: Card) -> dict[str, Any]:
     }
     if card.conditioning != "time" or card.sigma_data is not None:  # left out elsewhere: those ids stay as they were
         what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
-    if card.analytic is not None:
-        what["analytic"] = card.analytic.model_dump()
     if card.variance != "fixed":
         what["variance"] = card.variance
+    if card.analytic is not None:
+        what["analytic"] = card.analytic.model_dump()
     return what
 
 
