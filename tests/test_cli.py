@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from diffbench import results
+from diffbench.runner import engine
 
 
 def write(text, path="suite.yaml"):
@@ -74,6 +75,15 @@ def test_smoke_runs_the_quickstart_in_seconds_and_prints_a_table(diffbench, tmp_
     assert (code, err) == (0, "")
     rows = json.loads(out)
     assert len(rows) == len(table) and {row["metric"] for row in rows} >= {"fid", "is", "kid", "seconds_per_image"}
+
+
+def test_smoke_solves_coarsely(diffbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "execute", lambda spec, *arguments, **more: asked.append(spec) or sys.exit(0))
+    asked = []
+    diffbench("run", "convergence", "--smoke")
+    diffbench("run", "convergence")
+    steps = [{metric.options["reference_steps"] for metric in spec.metrics} for spec in asked]
+    assert steps == [{64}, {1024}]
 
 
 def test_lists_are_json_on_request(diffbench):

@@ -4,6 +4,7 @@ A sampler is one ``SamplerEntry`` here and one class in ``diffbench/samplers``; 
 and one file in ``diffbench/scoring``; a grid is one option model here and one formula in ``diffbench/diffusion``.
 """
 
+from diffbench.catalog.adaptive import TOLERANCES
 from diffbench.catalog.entries import Final, MetricEntry, NoOptions, Options, SamplerEntry, load
 from diffbench.catalog.grids import GRIDS, PRESETS
 from diffbench.catalog.metrics import COSTS, METRICS
@@ -15,6 +16,7 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "SAMPLERS",
+    "TOLERANCES",
     "Final",
     "MetricEntry",
     "NoOptions",

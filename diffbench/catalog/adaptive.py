@@ -8,6 +8,9 @@ from pydantic import Field
 
 from diffbench.catalog.entries import Final, Options, SamplerEntry
 
+TOLERANCES = frozenset({"rtol", "atol"})
+"""Options by which an adaptive sampler spends more or less: what a budget is to the others."""
+
 
 class RK45Options(Options):
     """Options of ``rk45``."""

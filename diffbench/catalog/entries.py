@@ -93,7 +93,8 @@ class MetricEntry:
     """What is known of a metric before it is imported.
 
     ``better`` says which direction is good, ``uses`` what the metric is computed from: ``features`` (against the
-    reference's) or ``logits`` (alone).
+    reference's), ``logits`` (alone), or the cell's ``x0`` or ``seen`` features sample by sample against a converged
+    solution from the same noise, which the run makes (``needs_solution``).
     """
 
     name: str
@@ -101,9 +102,19 @@ class MetricEntry:
     title: str
     unit: str | None
     better: Literal["lower", "higher"]
-    uses: Literal["features", "logits"]
+    uses: Literal["features", "logits", "x0", "seen"]
     source: str
     options: type[Options] = NoOptions
+
+    @property
+    def needs_solution(self) -> bool:
+        """Whether the metric compares each sample with a converged solution of the same ODE."""
+        return self.uses in ("x0", "seen")
+
+    @property
+    def needs_extractor(self) -> bool:
+        """Whether the metric sees samples through a feature extractor only."""
+        return self.uses != "x0"
 
 
 def load(target: str) -> Any:

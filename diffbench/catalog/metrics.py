@@ -17,6 +17,12 @@ class ISOptions(Options):
     seed: int = Field(default=2020, ge=0, lt=2**32, description="of the shuffle before splitting")
 
 
+class SolverErrorOptions(Options):
+    """Options of ``solver_error`` and ``solver_error_features``."""
+
+    reference_steps: int = Field(default=512, ge=2, le=10_000, description="steps of the converged solution")
+
+
 _METRICS = (
     MetricEntry("fid", "diffbench.scoring.fid:fid", "FID", None, "lower", "features", "Heusel et al. 2017, Eq. 6"),
     MetricEntry(
@@ -31,6 +37,26 @@ _METRICS = (
     ),
     MetricEntry(
         "kid", "diffbench.scoring.kid:kid", "KID", None, "lower", "features", "Binkowski et al. 2018, section 4"
+    ),
+    MetricEntry(
+        "solver_error",
+        "diffbench.scoring.solver_error:solver_error",
+        "solver error",
+        None,
+        "lower",
+        "x0",
+        "RMSE of each sample to the converged solution of the same ODE",
+        SolverErrorOptions,
+    ),
+    MetricEntry(
+        "solver_error_features",
+        "diffbench.scoring.solver_error:solver_error",
+        "solver error in features",
+        None,
+        "lower",
+        "seen",
+        "RMSE of each sample's features to those of the converged solution",
+        SolverErrorOptions,
     ),
 )
 

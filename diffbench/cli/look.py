@@ -56,11 +56,13 @@ def plan(
     from diffbench.status.stored import state_of
     from diffbench.suite.plan import plan as plan_suite
     from diffbench.suite.read import find_suite, read_suite
+    from diffbench.suite.solution import solutions_of
 
     spec = read_suite(find_suite(suite), overrides)
     run = out or Path("runs") / spec.name
     images = spec.run.keep.samples
-    states = [state_of(run, cell, images, metrics=spec.metrics) for cell in plan_suite(spec, only)]
+    cells = plan_suite(spec, only)
+    states = [state_of(run, cell, images, metrics=spec.metrics) for cell in [*cells, *solutions_of(cells)]]
     if probe:
         from diffbench.runner.speed import probe_device
 
@@ -94,13 +96,15 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
     from diffbench.store.sessions import read_sessions
     from diffbench.suite.plan import plan as plan_suite
     from diffbench.suite.read import read_suite
+    from diffbench.suite.solution import solutions_of
 
     path = run_folder / "suite.yaml"
     if not path.is_file():
         raise StoreError(f"{run_folder}: no suite.yaml here; not a run folder")
     spec = read_suite(path)
     images = spec.run.keep.samples
-    states = [state_of(run_folder, cell, images, verify, spec.metrics) for cell in plan_suite(spec)]
+    cells = plan_suite(spec)
+    states = [state_of(run_folder, cell, images, verify, spec.metrics) for cell in [*cells, *solutions_of(cells)]]
     rows = plan_rows(states, earlier_rates(run_folder), images)
     damaged = list(damage(run_folder)) if verify else []
     if as_json:

@@ -21,6 +21,7 @@ from diffbench.document.spec import Name, Spec, fault
 from diffbench.document.tree import Unreadable
 from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError, ScheduleError
+from diffbench.models.mixture import Mixture, analytic_faults
 
 FILE = "card.yaml"
 
@@ -104,7 +105,9 @@ class Card(Spec):
 
     ``sigma_data``, in units of the data, is a constant of networks whose ``prediction`` is ``edm``. ``variance``:
     ``learned-range`` for networks with twice as many channels out as in, whose second half says where the variance of
-    an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others.
+    an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
+    exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null
+    for a model whose samples are no pictures of anything: it has no FID and no IS.
     """
 
     version: Version1
@@ -117,12 +120,13 @@ class Card(Spec):
     time: TimeInput
     data: DataInfo
     clip: Range | None
-    network: Network
+    network: Network | None
+    analytic: Mixture | None = None
     codec: Codec | None
     ema: bool
-    reference: Name
-    extractor: Name
-    sha256: Annotated[dict[RelativePath, Sha256], Field(min_length=1), Says("a mapping of files to their sha256")]
+    reference: Name | None
+    extractor: Name | None
+    sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
     source: str
     license: str
     _directory: Path = PrivateAttr(default=Path())
@@ -133,6 +137,7 @@ class Card(Spec):
         yield from range_fault("clip", given.get("clip"))
         yield from _codec_faults(given)
         yield from _sigma_data_faults(given)
+        yield from analytic_faults(given)
         schedule = given.get("schedule")
         if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
             return
@@ -177,8 +182,9 @@ class Card(Spec):
 
     @property
     def weights_sha256(self) -> str:
-        """One sha256 (hexadecimal) over the names and sha256 of all files."""
-        return hashlib.sha256(json.dumps(self.sha256, sort_keys=True).encode()).hexdigest()
+        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters."""
+        what = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def schedule_object(self) -> NoiseSchedule:
         """The noise schedule, in float64."""

@@ -43,8 +43,11 @@ class Model:
 def load_model(card: Card, device: torch.device, dtype: str = "float32", channels_last: bool = False) -> Model:
     """Load the networks that a card names; every file's sha256 is checked before it is parsed.
 
+    For a card with a network; ``models/analytic_model.py`` has the others.
+
     Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint.
     """
+    assert card.network is not None
     precision = DTYPES[dtype]
     layout = torch.channels_last if channels_last else torch.contiguous_format
     bare = _component(card, card.network.path, card.network.class_name)
@@ -73,6 +76,7 @@ def load_model(card: Card, device: torch.device, dtype: str = "float32", channel
 
 def _check_channels(card: Card, network: Any) -> None:
     """Raise CardError unless the network returns as many channels as the card's ``variance`` says."""
+    assert card.network is not None
     channels, returned = card.sample_shape[0], int(network.config.out_channels)
     expected = 2 * channels if card.variance == "learned-range" else channels
     if returned == expected:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffbench.report.convergence import orders_table, solver_errors
 from diffbench.report.findings import Agreement, Best, agreements, best_per_budget
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, main_metric, models, number, title, unique
@@ -32,6 +33,7 @@ class Content:
     metric: str | None
     answers: tuple[tuple[str, str], ...]
     best: Table | None
+    orders: Table | None
     agreements: tuple[Agreement, ...]
     pictures: tuple[Picture, ...]
     results: Table
@@ -51,7 +53,8 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         metric=title(metric) if metric else None,
         answers=tuple((model, _answer(found, model)) for model in models(run.cells)),
         best=best_table(found, metric) if metric and found else None,
-        agreements=tuple(agreements(run, metric)) if metric else (),
+        orders=orders_table(run),
+        agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
         results=results_table(run.cells),
         gaps=gaps(run.cells),
@@ -158,16 +161,27 @@ def _estimates(run: RunFolder) -> list[str]:
 
 def _meaning(run: RunFolder, metric: str) -> str:
     scored = [cell for cell in run.cells if cell.value(metric) is not None]
+    if metric in solver_errors(run):
+        return (
+            f"{title(metric)} is the root mean square distance, in units of the model's own data, from each sample to "
+            f"the converged solution of its ODE from the same noise, averaged over n = {_sizes(scored)} samples: the "
+            "sampler's discretisation error alone, without the network's. The solution is sampled like any cell and "
+            "once more with half its steps; how far it moves is taken as its own error."
+        )
     scales = unique(
         f"n = {cell.n} images, extractor {cell.extractor}, reference {cell.reference}"
         + (f" ({size} real images)" if (size := run.references.get(cell.reference or "", {}).get("n")) else "")
         for cell in scored
     )
-    name, sizes = title(metric), " or ".join(unique(str(cell.n) for cell in scored)) or "–"
+    name, sizes = title(metric), _sizes(scored)
     return (
         f"{name} was computed with {'; '.join(scales) or 'nothing'}. {name} depends on n: {name} at n = {sizes} "
         "compares only with itself, that is with values of the same n, reference and extractor, not published ones."
     )
+
+
+def _sizes(scored: Sequence[CellView]) -> str:
+    return " or ".join(unique(str(cell.n) for cell in scored)) or "–"
 
 
 def _floors(run: RunFolder, metric: str) -> list[str]:

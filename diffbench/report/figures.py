@@ -37,19 +37,19 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
         return []
     look = looks(run)
     names = models(drawn)
-    figure, panels = _panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
-    for index, (axes, model) in enumerate(zip(panels, names, strict=True)):
+    figure, drawn_in = panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
+    for index, (axes, model) in enumerate(zip(drawn_in, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
-        for line in unique(cell.line for cell in mine):
-            _line(axes, [cell for cell in mine if cell.line == line], metric, x, look[line])
-        axes.set_title(_heading(model, names[model], len(names)), loc="left")
+        for series in unique(cell.line for cell in mine):
+            line(axes, [cell for cell in mine if cell.line == series], metric, x, look[series])
+        axes.set_title(heading(model, names[model], len(names)), loc="left")
         floor = run.floor(mine[0], metric)
         if floor is not None:
             _floor(axes, floor)
         scope = drawn if axes.get_shared_y_axes().get_siblings(axes) != [axes] else mine
         _axes(axes, run, scope, drawn, metric, x)
-        axes.set_xlabel(x_label if index >= len(names) - _columns(len(names)) else "")
-        if index % _columns(len(names)) == 0:
+        axes.set_xlabel(x_label if index >= len(names) - column_count(len(names)) else "")
+        if index % column_count(len(names)) == 0:
             axes.set_ylabel(title(metric))
     legend(figure, [*_handles(look, drawn), *floor_handle(run, drawn, metric)])
     return save(figure, folder, name, behind(drawn, (metric, SECONDS)))
@@ -69,12 +69,14 @@ def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[
     return header, rows
 
 
-def _columns(panels: int) -> int:
+def column_count(panels: int) -> int:
+    """Panels in a row."""
     return panels if panels <= 3 else (2 if panels == 4 else 3)
 
 
-def _panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
-    columns = _columns(count)
+def panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a model."""
+    columns = column_count(count)
     rows = math.ceil(count / columns)
     width = WIDTH if count > 1 else WIDTH * 0.62
     figure = Figure(figsize=(width, 2.25 * rows + 0.65), layout="constrained")
@@ -86,14 +88,15 @@ def _panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _heading(model: str, family: str, panels: int) -> str:
+def heading(model: str, family: str, panels: int) -> str:
     """Model and family, as far as they fit above a panel."""
-    room = int(WIDTH / max(2, _columns(panels)) / 0.075) - 4
+    room = int(WIDTH / max(2, column_count(panels)) / 0.075) - 4
     both = f"{shorten(model, room)}  ({shorten(family, 20)})"
     return both if len(both) <= room else shorten(model, room)
 
 
-def _line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
+def line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
+    """One sampler's cells with their intervals, joined in the order of evaluations."""
     ordered = sorted(cells, key=lambda cell: (cell.nfe or 0.0, cell.budget or 0))
     across = [x(cell).value or math.nan for cell in ordered]
     up: list[float] = [math.nan if (value := cell.value(metric)) is None else value for cell in ordered]
@@ -151,7 +154,7 @@ def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence
     across = [x(cell).value or 0.0 for cell in drawn]
     if min(across) > 0:
         ticks = _apart(_ticks(drawn, max(across))) if x is evaluations else []
-        width = WIDTH / max(2, _columns(len(models(drawn)))) - 0.25
+        width = WIDTH / max(2, column_count(len(models(drawn)))) - 0.25
         log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
     low, high = extent(run, scope, metric)
     if low is not None and high is not None:

@@ -33,6 +33,7 @@ class RunFolder:
     references: Mapping[str, Any] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    convergence: Mapping[str, Any] = field(default_factory=dict)
     suite_text: str = ""
     name: str = ""
 
@@ -106,7 +107,9 @@ def open_run(path: Path) -> RunFolder:
     """
     table = results.read(path)
     views = cells(table)
-    side = {name: _optional_json(path / f"{name}.json") for name in ("references", "timing", "provenance")}
+    side = {
+        name: _optional_json(path / f"{name}.json") for name in ("references", "timing", "provenance", "convergence")
+    }
     suites = table["suite"].unique()
     suite = path / "suite.yaml"
     return RunFolder(

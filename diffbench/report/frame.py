@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from diffbench.catalog import COSTS, METRICS
+from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.results import rows
 
 SECONDS = "seconds_per_image"
@@ -67,9 +67,13 @@ class CellView:
     @property
     def line(self) -> str:
         """Name of the line in a figure that this cell lies on: an adaptive sampler moves along it by its tolerances."""
-        swept = json.loads(self.options)
-        adaptive = self.budget is None
-        return _called(self.sampler, {key: v for key, v in swept.items() if not (adaptive and key in _TOLERANCES)})
+        return _called(self.sampler, self.line_options)
+
+    @property
+    def line_options(self) -> dict[str, Any]:
+        """The swept options that all cells of its line share."""
+        swept: dict[str, Any] = json.loads(self.options)
+        return swept if self.budget is not None else {key: v for key, v in swept.items() if key not in TOLERANCES}
 
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
@@ -99,7 +103,6 @@ def _brief(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-_TOLERANCES = frozenset({"rtol", "atol"})
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")
 _CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
 
@@ -152,6 +155,8 @@ def quality_metrics(views: Iterable[CellView]) -> list[str]:
 def main_metric(views: Sequence[CellView]) -> str | None:
     """FID where it was computed, else the run's first quality metric."""
     present = quality_metrics(views)
+    present = [m for m in present if any(view.value(m) is not None for view in views)] or present
+    present = [m for m in present if not (m in METRICS and METRICS[m].needs_solution)] or present
     return "fid" if "fid" in present else next(iter(present), None)
 
 
@@ -188,13 +193,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def value_and_half_width(measured: Measured) -> tuple[str, str | None]:
-    """Value and half-width as text, rounded alike: two significant digits of the half-width."""
+    """Value and half-width as text, rounded alike: two significant digits of the half-width; tiny ones as powers."""
     if measured.value is None:
         return "–", None
     half = measured.half_width
     if half is None or half <= 0:
         return number(measured.value, 4), None if half is None else "0"
     decimals = min(9, max(0, 1 - math.floor(math.log10(half))))
+    if decimals > 4 and 0 < abs(measured.value) < 1e-3:
+        digits = min(3, max(1, decimals + math.floor(math.log10(abs(measured.value)))))
+        return f"{measured.value:.{digits}e}", f"{half:.1e}"
     return f"{measured.value:.{decimals}f}", f"{half:.{decimals}f}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffbench.report import figures
+from diffbench.report import convergence, figures
 from diffbench.report.content import Content, Picture, content
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import main_metric, models, title
@@ -40,7 +40,11 @@ def _figures(run: RunFolder, folder: Path) -> list[Path]:
         if metric is None:
             return grids(run, None, folder)
         evaluations = "evaluations per sample (NFE)"
+        solved = [path for m in convergence.solver_errors(run) for path in convergence.convergence(run, m, folder)]
+        if metric in convergence.solver_errors(run):  # alone: its one figure says what the others would
+            return [*solved, *grids(run, metric, folder)]
         return [
+            *solved,
             *figures.quality_against(run, metric, figures.evaluations, f"{slug(metric)}_vs_nfe", evaluations, folder),
             *figures.quality_against(
                 run, metric, figures.seconds, f"{slug(metric)}_vs_seconds", "seconds per image", folder
@@ -73,6 +77,10 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
             f"{name} against seconds per image, with the front",
         ),
     ]
+    for metric in convergence.solver_errors(run):
+        wanted.append(
+            (convergence.stem(metric), convergence.caption(run, metric), f"{title(metric)} against NFE, log-log")
+        )
     for model in models(run.cells):
         tiles = f"{model}: samples 0 to {TILE[0] * TILE[1] - 1} of every cell; all tiles start from the same noise."
         best = f"{model}: samples of its best cell."
@@ -88,7 +96,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
     bold = "bold: the best of a budget and those whose 95% interval overlaps its own"
-    for name, table in (("results", page.results), ("best", page.best), ("gaps", page.gaps)):
+    for name, table in (("results", page.results), ("best", page.best), ("orders", page.orders), ("gaps", page.gaps)):
         if table is None:
             continue
         comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []

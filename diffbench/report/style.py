@@ -30,8 +30,9 @@ WIDTH = 7.0  # inches: the text width of a page
 DPI = 200
 
 # Okabe & Ito (2008): told apart under the common colour-vision deficiencies; yellow is left out, too pale on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+# Two more, for the eighth sampler and the ninth; as many markers and one, so that no two looks are the same before 90.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F4F24", "#9C9C9C")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 INK = "#222222"
 QUIET = "#6b6b6b"
 

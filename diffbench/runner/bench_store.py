@@ -127,7 +127,8 @@ def _fill(run: Path, suite: Path, device: str) -> int:
     loaded, store, random = Loaded(pick_device(device)), Store(run), np.random.default_rng(0)
     cells = distinct(plan(read_suite(suite)))
     probed = ask(run, cells, loaded)
-    config = shipped.extractor_config(cells[0].card.extractor)
+    name = str(cells[0].card.extractor)
+    config = shipped.extractor_config(name)
     made = 0
     with _unsynchronised():
         for cell in cells:
@@ -138,7 +139,7 @@ def _fill(run: Path, suite: Path, device: str) -> int:
                 rows = slice(shard.first, shard.last)
                 seen = Artefact({"features": features[rows], "logits": logits[rows]}, {"weights": config["sha256"]})
                 named = {**info, "probe": probed.digests[cell.id]}
-                store.write(cell.id, shard, {cell.card.extractor: seen}, named)
+                store.write(cell.id, shard, {name: seen}, named)
                 made += 1
     return made
 

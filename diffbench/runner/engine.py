@@ -12,6 +12,7 @@ from diffbench import results
 from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
+from diffbench.runner.distance import CONVERGENCE, write_convergence
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
@@ -32,10 +33,11 @@ from diffbench.store.sessions import PROVENANCE
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite, resolved
 from diffbench.suite.select import select
+from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
 # What a run writes outside its cells; the report writes the rest.
-_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json")
+_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json", CONVERGENCE)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class _Run:
             return sampled, False
         shown = self.shown()
         with self.session.phase("timing"):
-            timing, timed = self.time(distinct(shown))
+            timing, timed = self.time(distinct(shown, solutions=False))
         with self.session.phase("scoring"):
             changed = self.write_results(shown, self.scorer(timing))
         if sampled or timed or not self.session.recorded:
@@ -203,9 +205,10 @@ class _Run:
             known = cell.skip is None and stored_probe(self.folder, cell) is not None
             return known and not state_of(self.folder, cell, keep, metrics=self.suite.metrics).flaws
 
-        others = distinct(cell for cell in self.cells if cell.key not in asked and complete(cell))
-        alike = answer_alike(self.folder, others, self.loaded) | {cell.id for cell in self.distinct}
-        shown = [cell for cell in self.cells if cell.key in asked or (cell.id in alike and self.intact(cell))]
+        whole_cells = [c for c in self.cells if c.key not in asked and all(map(complete, [c, *solutions_of([c])]))]
+        alike = answer_alike(self.folder, distinct(whole_cells), self.loaded) | {cell.id for cell in self.distinct}
+        kept = {cell.key for cell in whole_cells if {one.id for one in [cell, *solutions_of([cell])]} <= alike}
+        shown = [cell for cell in self.cells if cell.key in asked or (cell.key in kept and self.intact(cell))]
         whole = {cell.key for cell in shown} >= {cell.key for cell in self.cells if cell.skip is None}
         return self.cells if whole else shown
 
@@ -250,5 +253,6 @@ class _Run:
         for cell in cells:
             rows.extend(scorer.rows(cell))
             self.progress.advance(1)
-        write_references(self.folder, distinct(cells), self.loaded)
+        write_references(self.folder, distinct(cells, solutions=False), self.loaded)
+        write_convergence(self.folder, cells, scorer)
         return results.write(results.frame(rows), self.folder)

@@ -21,7 +21,7 @@ from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
-from diffbench.store.shards import IMAGES, Artefact, ShardRange
+from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 AnySampler = Sampler | DiffusersScheduler
@@ -71,20 +71,20 @@ def own_grid(cell: Cell, schedule: NoiseSchedule) -> dict[str, list[float]]:
 
 
 @torch.inference_mode()
-def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Counted]:
-    """Images uint8 (B,C,H,W) of the samples ``indices``, and the counter of their denoiser evaluations."""
+def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
     denoiser = Counted(model.denoiser)
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = trajectory(sampler, denoiser, cell, model.schedule, noise)
     _refuse_not_finite(x0, indices)
-    return quantise(model.codec.decode(x0), first_index=indices.start), denoiser
+    return quantise(model.codec.decode(x0), first_index=indices.start), x0, denoiser
 
 
 def run_shard(
     model: Model,
     cell: Cell,
     shard: ShardRange,
-    extractor: Extractor,
+    extractor: Extractor | None,
     keep: int,
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> ShardSamples:
@@ -94,7 +94,7 @@ def run_shard(
         model: on its device.
         cell: planned, with a grid.
         shard: sample indices first <= i < last.
-        extractor: on the same device.
+        extractor: on the same device; None for a model that has none.
         keep: images of sample indices below this are stored.
         advance: told the evaluations spent (samples x NFE) after each batch.
 
@@ -102,30 +102,37 @@ def run_shard(
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
     """
     sampler = make_sampler(cell)
-    features, logits, kept = [], [], []
+    features, logits, kept, landed = [], [], [], []
     evaluated, seconds = 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        images, counter = sample_images(model, cell, sampler, indices)
+        images, x0, counter = sample_images(model, cell, sampler, indices)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
-        extracted = extractor(images)
-        features.append(extracted.features.cpu().numpy())
-        logits.append(extracted.logits.cpu().numpy())
+        if extractor is not None:
+            extracted = extractor(images)
+            features.append(extracted.features.cpu().numpy())
+            logits.append(extracted.logits.cpu().numpy())
+        if cell.keep_x0:
+            landed.append(x0.float().cpu().numpy())
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
         advance(counter.samples_evaluated)
     nfe = evaluated / (shard.last - shard.first)
     if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
-    seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
-    artefacts = {extractor.name: Artefact(seen, {"weights": extractor.sha256})}
+    artefacts: dict[str, Artefact] = {}
+    if extractor is not None:
+        seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
+        artefacts[extractor.name] = Artefact(seen, {"weights": extractor.sha256})
     if kept:
         images_kept = np.concatenate(kept)
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
+    if landed:
+        artefacts[X0] = Artefact({X0: np.concatenate(landed)})
     return ShardSamples(artefacts, nfe, nfe, seconds)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffbench.errors import StoreError
-from diffbench.store.shards import Arrays, Flaw, Manifest, ShardRange, Store, Wanted, shard_ranges
+from diffbench.store.shards import X0, Arrays, Flaw, Manifest, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.plan import Cell
 
 
@@ -16,8 +16,8 @@ from diffbench.suite.plan import Cell
 class StoredCell:
     """What the manifests of a cell's shards say, all of them valid.
 
-    ``digest`` is the hash of all features' hashes in index order: scores belong to it. ``nfe`` and ``network_evals``
-    are means over samples; ``device`` names the devices that sampled.
+    ``digest`` is the hash of all features' (and x0's) hashes in index order: scores belong to it. ``nfe`` and
+    ``network_evals`` are means over samples; ``device`` names the devices that sampled.
     """
 
     digest: str
@@ -38,7 +38,8 @@ class Tally:
 
     def add(self, shard: ShardRange, manifest: Manifest) -> None:
         """The next shard."""
-        self._digest.update(bytes.fromhex(manifest["artefacts"][self._cell.card.extractor]["sha256"]))
+        for name in self._cell.artefacts:
+            self._digest.update(bytes.fromhex(manifest["artefacts"][name]["sha256"]))
         self._nfe += shard.size * manifest["nfe"]
         self._evals += shard.size * manifest["network_evals"]
         self._devices.add(str(manifest["device"]))
@@ -65,10 +66,20 @@ def stored_cell(store: Store, cell: Cell, wanted: Wanted) -> StoredCell | Flaw:
 
 def read_features(store: Store, cell: Cell) -> Arrays:
     """All features (n, d) and logits (n, K) of a cell. Raises StoreError if a shard is missing, freed or altered."""
+    assert cell.card.extractor is not None
+    return _joined(store, cell, cell.card.extractor)
+
+
+def read_x0(store: Store, cell: Cell) -> Arrays:
+    """``x0`` (n, C, H, W) float32 of a cell that keeps it. Raises StoreError if a shard is missing or altered."""
+    return _joined(store, cell, X0)
+
+
+def _joined(store: Store, cell: Cell, artefact: str) -> Arrays:
     parts = []
     for shard in shard_ranges(cell.n, cell.shard):
-        arrays, _ = store.read(cell.id, shard, cell.card.extractor)
+        arrays, _ = store.read(cell.id, shard, artefact)
         if {len(array) for array in arrays.values()} != {shard.size}:
             raise StoreError(f"{store.folder(cell.id) / shard.name}: does not hold {shard.size} samples")
         parts.append(arrays)
-    return {name: np.concatenate([part[name] for part in parts]) for name in ("features", "logits")}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -21,6 +21,7 @@ from diffbench.store.sealed import write_sealed
 from diffbench.store.shards import FREED, IMAGES, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite
+from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
 _HOUR = 3600.0
@@ -63,6 +64,7 @@ def free(run: Path, features: bool = False, orphans: bool = False, dry_run: bool
 def _finds(run: Path, suite: Suite, features: bool, orphans: bool) -> Iterator[_Find]:
     cells = {cell.id: cell for cell in distinct(plan(suite))}
     yield from (_Find("temporary files", path) for path in _old(run, f".*{TEMPORARY}"))
+    solutions = {cell.id for cell in solutions_of(list(cells.values()))}
     for folder in sorted(run.glob("cells/*")):
         cell = cells.get(folder.name)
         if cell is None:
@@ -71,7 +73,7 @@ def _finds(run: Path, suite: Suite, features: bool, orphans: bool) -> Iterator[_
                 yield from (_Find("cells that the suite does not have", path) for path in files)
             continue
         yield from _unusable(run, cell)
-        if features:
+        if features and cell.id not in solutions:  # scores to come may be held against them
             yield from _features(run, cell, suite)
 
 

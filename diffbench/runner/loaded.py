@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from diffbench.errors import CardError
+from diffbench.models.analytic_model import analytic_model
 from diffbench.models.diffusers_pipeline import Model, load_model, verify_files
 from diffbench.scoring.extractor import Extractor, load_extractor
 from diffbench.scoring.reference import Reference, load_reference
@@ -28,19 +29,26 @@ class Loaded:
         """The cell's model."""
         key = (cell.card.directory, cell.card.clip, cell.dtype, cell.channels_last)
         if key not in self._models:
-            self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
+            if cell.card.analytic is None:
+                self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
+            else:
+                self._models[key] = analytic_model(cell.card, self.device, cell.dtype)
         return self._models[key]
 
-    def extractor(self, cell: Cell) -> Extractor:
-        """The extractor that the cell's card names."""
+    def extractor(self, cell: Cell) -> Extractor | None:
+        """The extractor that the cell's card names, if any."""
         name = cell.card.extractor
+        if name is None:
+            return None
         if name not in self._extractors:
             self._extractors[name] = load_extractor(name, self.device)
         return self._extractors[name]
 
-    def reference(self, cell: Cell) -> Reference:
-        """The features of the real data that the cell's card names."""
+    def reference(self, cell: Cell) -> Reference | None:
+        """The features of the real data that the cell's card names, if any."""
         name = cell.card.reference
+        if name is None:
+            return None
         if name not in self._references:
             self._references[name] = load_reference(name)
         return self._references[name]
@@ -54,6 +62,8 @@ class Loaded:
             verify_files(cell.card)
             self._verified.add(cell.card.directory)
         extractor, reference = self.extractor(cell), self.reference(cell)
+        if extractor is None or reference is None:
+            return
         image, taken = tuple(cell.card.image_shape), tuple(extractor.image_shape)
         if image != taken:
             raise CardError(f"{cell.card.directory}: images are {image}, the extractor {extractor.name} takes {taken}")

@@ -33,8 +33,8 @@ _VARIANCES = {"trajectory": 0.25, "wide trajectory": 400.0}
 
 
 @torch.inference_mode()
-def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
-    """Answers of a model on its device, with its clip range, and of its extractor.
+def ask_model(model: Model, extractor: Extractor | None, dtype: str) -> Answers:
+    """Answers of a model on its device, with its clip range, and of its extractor, if it has one.
 
     Of every answer at most ``MOST_ELEMENTS`` evenly spaced elements an input are kept.
     """
@@ -50,14 +50,15 @@ def ask_model(model: Model, extractor: Extractor, dtype: str) -> Answers:
         moved = (answer - x_hat).abs()
         reach.append(float(torch.where(moved.isfinite(), moved, 0.0).max()))
     decoded = model.codec.decode(x0)
-    seen = extractor(_fixed_images(extractor))
     named = {
         "denoised": Answer(np.stack(denoised), dtype, np.array(reach).reshape(-1, 1, 1)),
         "decoded": _answer(decoded, dtype),
         "quantised": Answer(_some(quantise(torch.linspace(-1.1, 1.1, 256).view(1, 1, 16, 16))), "uint8", np.ones(1)),
-        "features": _answer(seen.features, "float32"),
-        "logits": _answer(seen.logits, "float32"),
     }
+    if extractor is not None:
+        seen = extractor(_fixed_images(extractor))
+        named["features"] = _answer(seen.features, "float32")
+        named["logits"] = _answer(seen.logits, "float32")
     return Answers(named, _where(model))
 
 

@@ -20,6 +20,8 @@ def write_references(folder: Path, cells: Sequence[Cell], loaded: Loaded) -> Non
     content: dict[str, dict[str, Any]] = {}
     for cell in cells:
         reference = loaded.reference(cell)
+        if reference is None:
+            continue
         entry = content.setdefault(
             reference.name,
             {

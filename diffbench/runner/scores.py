@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from diffbench.catalog import COSTS, METRICS, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
+from diffbench.runner.distance import Distances
 from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
-from diffbench.scoring.interval import Score
+from diffbench.scoring.interval import Score, score_without_error
 from diffbench.scoring.signature import signature
 from diffbench.status.code import scoring_code
 from diffbench.status.stored import wanted
 from diffbench.store.shards import Arrays, Flaw, Store
+from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
 from diffbench.suite.spec import Suite
 
@@ -40,6 +43,11 @@ class Scorer:
     probes: Mapping[str, str]
     known: Mapping[str, StoredCell] = field(default_factory=dict)
     code: str = field(default_factory=scoring_code)
+
+    @cached_property
+    def distances(self) -> Distances:
+        """From the stored cells to their converged solutions."""
+        return Distances(self.store)
 
     def rows(self, cell: Cell) -> Iterator[Row]:
         """One row a metric, quality first, then cost."""
@@ -69,17 +77,42 @@ class Scorer:
         if isinstance(stored, Flaw):
             return True
         cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
-        return any(self._signature(cell, m.name, m.options) not in cache.scores for m in self.suite.metrics)
+        try:
+            asked = [m for m in self.suite.metrics if cell.card.extractor or not METRICS[m.name].needs_extractor]
+            return any(self._what(cell, metric) not in cache.scores for metric in asked)
+        except StoreError:  # it is a converged solution itself, or its own is not complete
+            return True
+
+    def stored_score(self, cell: Cell, metric: str) -> tuple[float, Score] | None:
+        """Evaluations per sample and the score of a metric, as they were stored; None where there is none."""
+        stored, _ = self._stored(cell)
+        choice = next(choice for choice in self.suite.metrics if choice.name == metric)
+        if isinstance(stored, Flaw):
+            return None
+        cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
+        try:
+            score = cache.scores.get(self._what(cell, choice))
+        except StoreError:
+            return None
+        return None if score is None else (stored.nfe, score)
 
     def _quality(self, cell: Cell, stored: StoredCell) -> Iterator[Row]:
         cache = ScoreCache.open(self.store.folder(cell.id), stored.digest, self.code)
         features: Arrays | None = None
         for metric in self.suite.metrics:
-            what = self._signature(cell, metric.name, metric.options)
+            if METRICS[metric.name].needs_extractor and cell.card.extractor is None:
+                reason = f"{cell.card.name} has no feature extractor: its samples are no images of a data set"
+                yield self._row(cell, metric.name, stored, reason=reason)
+                continue
             try:
+                what = self._what(cell, metric)
                 if what not in cache.scores:
-                    features = features if features is not None else read_features(self.store, cell)
-                    cache.add(what, self._score(cell, metric.name, metric.options, features))
+                    if METRICS[metric.name].needs_solution:
+                        score = self._solver_error(cell, metric)
+                    else:
+                        features = features if features is not None else read_features(self.store, cell)
+                        score = self._score(cell, metric.name, metric.options, features)
+                    cache.add(what, score)
             except (ScoringError, StoreError) as error:
                 status = "failed" if isinstance(error, ScoringError) else "incomplete"
                 yield self._row(cell, metric.name, stored, status=status, reason=str(error))
@@ -97,19 +130,46 @@ class Scorer:
             score = function(features["features"], self.loaded.reference(cell), **options)
         return score
 
-    def _signature(self, cell: Cell, metric: str, options: dict[str, Any]) -> str:
-        extractor, reference = self.loaded.extractor(cell), self.loaded.reference(cell)
-        uses_reference = METRICS[metric].uses == "features"
+    def _solver_error(self, cell: Cell, metric: MetricChoice) -> Score:
+        solution = cell.solutions[metric.name]
+        if isinstance(solution, str):
+            return score_without_error(None, cell.n, solution)
+        return self.distances.score(cell, solution, METRICS[metric.name])
+
+    def _what(self, cell: Cell, metric: MetricChoice) -> str:
+        """The score's signature. Raises StoreError if it needs a converged solution that is not complete."""
+        if not METRICS[metric.name].needs_solution:
+            return self._signature(cell, metric.name, metric.options)
+        solution = cell.solutions.get(metric.name)
+        if solution is None:
+            raise StoreError(f"{cell.label} is compared with no converged solution")
+        if isinstance(solution, str):
+            return self._signature(cell, metric.name, {**metric.options, "solution": None})
+        digests = {}
+        for name, part in (("solution_sha256", solution.cell), ("half_sha256", solution.half)):
+            stored, _ = self._stored(part)
+            if isinstance(stored, Flaw):
+                raise StoreError(f"the converged solution ({part.method}, {part.steps} steps): {stored.reason}")
+            digests[name] = stored.digest
+        return self._signature(cell, metric.name, {**metric.options, "solution": solution.label}, digests)
+
+    def _signature(
+        self, cell: Cell, metric: str, options: dict[str, Any], origin: Mapping[str, Any] | None = None
+    ) -> str:
+        uses = METRICS[metric].uses
+        extractor = self.loaded.extractor(cell) if uses != "x0" else None
+        reference = self.loaded.reference(cell) if uses == "features" else None
         return signature(
             metric=metric,
             n=cell.n,
-            extractor_name=extractor.name,
-            extractor_sha256=extractor.sha256,
-            reference_name=reference.name if uses_reference else None,
-            reference_sha256=reference.sha256 if uses_reference else None,
-            quantiser=QUANTISER,
-            resize="none",
+            extractor_name=extractor.name if extractor else None,
+            extractor_sha256=extractor.sha256 if extractor else None,
+            reference_name=reference.name if reference else None,
+            reference_sha256=reference.sha256 if reference else None,
+            quantiser=QUANTISER if extractor else None,
+            resize="none" if extractor else None,
             options=options,
+            origin=origin,
         )
 
     def _cost(self, cell: Cell, stored: StoredCell, metric: str) -> Row:

@@ -39,7 +39,9 @@ def _rate(cell: Cell, loaded: Loaded) -> Rate:
     x_hat = noise.normal("probe", 0) * level
 
     def features() -> None:
-        extractor(quantise(model.codec.decode(torch.tanh(x_hat))))
+        images = quantise(model.codec.decode(torch.tanh(x_hat)))
+        if extractor is not None:
+            extractor(images)
 
     evaluation = _seconds(lambda: model.denoiser(x_hat, sigma), model.device)
     return Rate(_seconds(features, model.device) / batch, evaluation / batch)

@@ -27,7 +27,7 @@ class Score:
         n: number of samples.
         influence: (n,) float64, the derivative of the value along a shift of weight to each sample; sums to zero.
             None if ``se`` is.
-        reason: why something above is None; None otherwise.
+        reason: why something above is None, or what the value rests on; None otherwise.
     """
 
     value: float | None

@@ -12,18 +12,20 @@ from diffbench.errors import ScoringError
 def signature(
     metric: str,
     n: int,
-    extractor_name: str,
-    extractor_sha256: str,
+    extractor_name: str | None,
+    extractor_sha256: str | None,
     reference_name: str | None,
     reference_sha256: str | None,
-    quantiser: str,
-    resize: str,
+    quantiser: str | None,
+    resize: str | None,
     options: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> str:
     """Return canonical JSON (sorted keys, no spaces, ASCII) with the parts "comparable" and "other".
 
-    Options named ``seed`` or ending in ``_seed`` go to "other": another seed is another draw of the same quantity.
-    A metric that uses no reference passes None for it.
+    Options named ``seed`` or ending in ``_seed`` go to "other": another seed is another draw of the same quantity. So
+    does ``origin``: what tells the very arrays apart that a score was computed from.
+    A metric that uses no reference passes None for it, one of the samples themselves also for all of the images.
 
     Raises:
         ScoringError: an option is called like one of the fixed keys, or is not plain JSON (NaN included).
@@ -38,7 +40,7 @@ def signature(
         "quantiser": quantiser,
         "resize": resize,
     }
-    other: dict[str, Any] = {}
+    other: dict[str, Any] = dict(origin or {})
     for key, value in (options or {}).items():
         if key in comparable:
             raise ScoringError(f"metric {metric!r} has an option {key!r}, which is a fixed key of the signature")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,12 @@ def fitted(records: Sequence[tuple[int, float, float]]) -> Rate:
 
 
 def bytes_of(cell: Cell, images: int) -> int:
-    """Disk space of a whole cell: features and logits in float32, and the kept images."""
-    config = shipped.extractor_config(cell.card.extractor)
+    """Disk space of a whole cell: features, logits and x0 in float32, and the kept images."""
+    config = {} if cell.card.extractor is None else shipped.extractor_config(cell.card.extractor)
     numbers = int(config.get("feature_dim", 0)) + int(config.get("classes", 0))
     channels, height, width = cell.card.image_shape
     shards = -(-cell.n // cell.shard)
+    numbers += prod(cell.card.sample_shape) if cell.keep_x0 else 0
     return cell.n * numbers * _FLOAT_BYTES + min(cell.n, images) * channels * height * width + shards * _SHARD_BYTES
 
 

@@ -15,6 +15,7 @@ from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Store
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite
+from diffbench.suite.solution import solutions_of
 
 _MISSING = object()
 _MOST_SHARDS = 8
@@ -46,7 +47,8 @@ def _planned(run: Path, required: bool) -> list[Cell]:
     try:
         if not (run / "suite.yaml").is_file():
             raise StoreError(f"{run}: no suite.yaml here; not a run folder")
-        return plan(read_suite(run / "suite.yaml"))
+        cells = plan(read_suite(run / "suite.yaml"))
+        return [*cells, *solutions_of(cells)]
     except DiffbenchError:
         if required:
             raise

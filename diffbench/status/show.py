@@ -12,6 +12,7 @@ from rich.table import Table
 from diffbench.document.words import counted
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
+from diffbench.suite.solution import NAME as SOLUTION
 
 
 def duration(seconds: float) -> str:
@@ -123,10 +124,22 @@ def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], ra
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
     lines = reasons(rows)
     lines.append(f"{counted(len(rows), 'cell')} ({said}); to do: {counted(samples, 'sample')}, {evaluations}")
+    lines += _solutions(states, rates)
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
         lines.append(_time(states, rates))
     return lines
+
+
+def _solutions(states: Sequence[CellState], rates: Rates) -> list[str]:
+    """What of the work is for converged solutions, which are in no table of results."""
+    own = [state for state in states if state.cell.sampler == SOLUTION]
+    if not own:
+        return []
+    work = [(state.cell, state.samples_missing) for state in own if state.samples_missing]
+    evaluations, seconds = sum((cell.nfe or 0) * count for cell, count in work), rates.seconds(work)
+    cost = f"{evaluations:,} of these evaluations" + ("" if seconds is None else f", about {duration(seconds)}")
+    return [f"{len(own)} of these cells are converged solutions for solver errors: {cost if work else 'nothing to do'}"]
 
 
 def _time(states: Sequence[CellState], rates: Rates) -> str:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffbench import shipped
+from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
 from diffbench.store.probe import stored_digest
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Flaw, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
+from diffbench.suite.solution import solutions_of
 
 PROBE = "probe.json"
 FAILED = "failed.json"
@@ -77,10 +79,10 @@ class CellState:
         return "; ".join(failure + told)
 
 
-def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """Cells that can be run, the first of those that share samples."""
+def distinct(cells: Sequence[Cell], solutions: bool = True) -> list[Cell]:
+    """Cells that can be run, the first of those that share samples; then the ``solutions`` for their metrics."""
     first: dict[str, Cell] = {}
-    for cell in cells:
+    for cell in [*cells, *(solutions_of(cells) if solutions else [])]:
         if cell.skip is None:
             first.setdefault(cell.id, cell)
     return list(first.values())
@@ -116,7 +118,8 @@ def stored_probe(run: Path, cell: Cell) -> str | None:
 def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     """What a shard of the cell must be; the extractor is known by the sha256 that its config states."""
     name = cell.card.extractor
-    return Wanted(probe, {name: str(shipped.extractor_config(name).get("sha256"))}, images)
+    extractors = {} if name is None else {name: str(shipped.extractor_config(name).get("sha256"))}
+    return Wanted(probe, extractors, images, cell.keep_x0)
 
 
 def state_of(
@@ -146,7 +149,8 @@ def _scored(run: Path, cell: Cell, metrics: Sequence[MetricChoice]) -> bool:
 def are_scored(signatures: Iterable[str], cell: Cell, metrics: Iterable[MetricChoice]) -> bool:
     """Whether each metric, at the cell's number of samples, has a score among those of these signatures."""
     kept = [{**parts["comparable"], **parts["other"]} for parts in map(json.loads, signatures)]
-    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in metrics]
+    own = [metric for metric in metrics if cell.card.extractor or not METRICS[metric.name].needs_extractor]
+    asked = [{"metric": metric.name, "n": cell.n, **metric.options} for metric in own]
     return all(any(metric.items() <= said.items() for said in kept) for metric in asked)
 
 

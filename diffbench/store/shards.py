@@ -26,6 +26,7 @@ from diffbench.store.sealed import seal, unseal
 
 FORMAT = 2
 IMAGES = "images"
+X0 = "x0"
 FREED = "freed.json"
 
 Arrays = dict[str, NDArray[Any]]
@@ -70,12 +71,14 @@ class Wanted:
     """What a stored shard must be to be used.
 
     ``probe`` is the digest of the probe that its samples were made under (None: any), ``extractors`` maps names to the
-    sha256 of their weights, ``images`` counts the cell's first samples whose images must be there.
+    sha256 of their weights, ``images`` counts the cell's first samples whose images must be there, ``x0`` says whether
+    the sampler's own output must be.
     """
 
     probe: str | None
     extractors: Mapping[str, str]
     images: int
+    x0: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,8 @@ class Store:
         images = max(0, min(wanted.images, shard.last) - shard.first)
         if entries.get(IMAGES, {"count": 0})["count"] < images:
             return Flaw("stale", "fewer images were kept than are wanted now")
+        if wanted.x0 and X0 not in entries:
+            return Flaw("stale", "holds no x0, which the solver error is computed from")
         return self._damage(cell, shard, manifest, verify) or manifest
 
     def _damage(self, cell: str, shard: ShardRange, manifest: Manifest, verify: bool) -> Flaw | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.document.words import shown
 from diffbench.models.card import Card
+from diffbench.store.shards import X0
 from diffbench.suite.identity import model_key
 
 BudgetKind = Literal["nfe", "steps"]
@@ -36,6 +38,8 @@ class Cell:
         skip: why the cell can't be run, or None.
         identity: what the id is a hash of, JSON-able.
         same_as: key of the earlier cell of the plan with the same id, or None.
+        solutions: for each metric that needs one, what its samples are compared with, or why there is none.
+        keep_x0: whether x0 is stored beside the features; always where there are none.
     """
 
     id: str
@@ -61,6 +65,8 @@ class Cell:
     skip: str | None
     identity: dict[str, Any]
     same_as: str | None
+    solutions: Mapping[str, Solution | str] = field(default_factory=dict)
+    keep_x0: bool = False
 
     @property
     def key(self) -> str:
@@ -73,6 +79,12 @@ class Cell:
     def model_key(self) -> str:
         """Key of the cell's model in probes and sessions (``suite/identity.py``)."""
         return model_key(self.card, self.dtype, self.channels_last)
+
+    @property
+    def artefacts(self) -> list[str]:
+        """Names of what every shard of the cell holds and scores are made of: features, and x0 where it is kept."""
+        features = [] if self.card.extractor is None else [self.card.extractor]
+        return [*features, *([X0] if self.keep_x0 else [])]
 
     @property
     def label(self) -> str:
@@ -88,3 +100,22 @@ class Cell:
         points = {"t": [], "sigma": []} if self.grid is None else self.grid.to_dict()
         method = {"method": self.identity["method"], "method_options": self.identity["options"]}
         return {"id": self.id, "identity": self.identity, **method, "steps": self.steps, "nfe": self.nfe, **points}
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A converged solution of a cell's ODE from its own noise, as a cell to sample; ``half`` has half its steps."""
+
+    cell: Cell
+    half: Cell
+
+    @property
+    def label(self) -> str:
+        """Method, steps and grid: ``deis, 512 steps on log-snr``."""
+        return f"{self.cell.method}, {self.cell.steps} steps on {self.cell.grid_label}"
+
+    @property
+    def sigma_max(self) -> float:
+        """The noise level that it starts from."""
+        assert self.cell.grid is not None
+        return float(self.cell.grid.sigma[0])

@@ -19,7 +19,7 @@ from diffbench.models.card import Card, Range, load_card, looks_like_path, range
 Dtype = Literal["float32", "bfloat16", "float16"]
 Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=10_000)]
 
-_METRICS_TO_COME = frozenset({"precision", "recall", "density", "coverage", "solver_error"})
+_METRICS_TO_COME = frozenset({"precision", "recall", "density", "coverage"})
 
 
 class ModelSweep(Spec):

@@ -59,7 +59,7 @@ def of_model(card: Card) -> dict[str, Any]:
     """
     what = {
         "weights": card.weights_sha256,
-        "network": card.network.model_dump(),
+        "network": None if card.network is None else card.network.model_dump(),
         "prediction": card.prediction,
         "schedule": card.schedule_object().to_dict(),
         "time_scale": card.time_scale,
@@ -72,6 +72,8 @@ def of_model(card: Card) -> dict[str, Any]:
         what["preconditioning"] = {"conditioning": card.conditioning, "sigma_data": card.sigma_data}
     if card.variance != "fixed":
         what["variance"] = card.variance
+    if card.analytic is not None:
+        what["analytic"] = card.analytic.model_dump()
     return what
 
 

@@ -20,6 +20,7 @@ from diffbench.suite.choices import GridChoice, ModelChoice
 from diffbench.suite.identity import digest, identity, of_model
 from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.select import select
+from diffbench.suite.solution import Solutions
 from diffbench.suite.spec import Suite, layout
 
 __all__ = ["BudgetKind", "Cell", "plan"]
@@ -80,6 +81,7 @@ class _Planner:
         self.models = {choice.id: list(_models(choice, suite.run.dtype)) for choice in suite.models}
         self.samplers = {choice.id: list(_samplers(choice)) for choice in suite.samplers}
         self.grids: dict[tuple[object, ...], TimeGrid | str] = {}
+        self.solutions = Solutions(suite.metrics)
 
     def cells(self) -> Iterator[Cell]:
         """Every cell once: the budgets' first, then those of ``include``, without those of ``exclude``."""
@@ -139,7 +141,7 @@ class _Planner:
         if entry.scheduler is not None:  # its class, config and version decide its grid, together with
             decides["steps"] = steps
         own = decides if skip is None else {**decides, "skip": skip, "budget": budget, "sampler": choice.id}
-        return Cell(
+        planned = Cell(
             id=digest(own),
             model=model.id,
             family=card.family,
@@ -164,6 +166,7 @@ class _Planner:
             identity=own,
             same_as=None,
         )
+        return self.solutions.beside(planned, model.schedule, grid_choice)
 
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
         """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""

@@ -65,7 +65,7 @@ def test_the_order_of_batches_changes_no_byte(whole, room):
     stored, _ = store.read(cell.id, ShardRange(4, 8), "mnist-features")
     rows = {}
     for first in (6, 4):
-        images, _ = sample_images(loaded.model(cell), cell, make_sampler(cell), range(first, first + 2))
+        images, _, _ = sample_images(loaded.model(cell), cell, make_sampler(cell), range(first, first + 2))
         rows[first] = loaded.extractor(cell)(images)
     for name in ("features", "logits"):
         again = np.concatenate([getattr(rows[first], name).numpy() for first in (4, 6)])

@@ -15,6 +15,7 @@ from diffusers import (
     EDMEulerScheduler,
     EulerDiscreteScheduler,
     IPNDMScheduler,
+    PNDMScheduler,
     SASolverScheduler,
     ScoreSdeVeScheduler,
     UniPCMultistepScheduler,
@@ -71,6 +72,17 @@ def test_ddim_steps_by_1000_over_steps_whatever_the_grid():
     assert_close(x, sample)
     true = time_grid(schedule, 20, "explicit", sigmas=tuple(schedule.sigma(times)))
     assert distance(ours("ddim", {}, schedule, true), sample) > 1e-3
+
+
+def test_pndm_does_the_same():
+    """20 divides 1000, 30 does not."""
+    gaps = []
+    for steps in (20, 30):
+        scheduler = PNDMScheduler(**TRAILING, set_alpha_to_one=True, skip_prk_steps=True)
+        schedule = schedule_of(scheduler)
+        mine = ours("pndm", {"warm_up": "heun"}, schedule, grid_of(schedule, steps))
+        gaps.append(distance(mine, theirs(scheduler, steps)))
+    assert gaps[0] < 1e-5 and gaps[1] > 1e-3, gaps
 
 
 def test_ddim_keeps_the_networks_epsilon_when_it_clips():

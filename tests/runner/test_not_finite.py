@@ -46,5 +46,5 @@ def test_the_samples_index_is_named(name, value, when):
 
 @pytest.mark.parametrize("name", ["ddim", "predictor-corrector"])
 def test_finite_samples_pass(name):
-    images, counter = sampled(name, Spoiling(0.0, 0))
+    images, _, counter = sampled(name, Spoiling(0.0, 0))
     assert images.shape == (6, 1, 4, 4) and counter.samples_evaluated == 6 * SAMPLERS[name].nfe(STEPS)

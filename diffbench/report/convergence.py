@@ -1,0 +1,193 @@
+"""Solver error against evaluations, log-log: one line a sampler, with the order that its last points fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from diffbench.catalog import METRICS
+from diffbench.report.figures import behind, column_count, evaluations, heading, line
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
+from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, slug
+from diffbench.report.tables import Entry, Table
+
+_ABSENT = Measured(None, None, None, None, "higher", "ok", None)
+_ROW = 0.155  # inches a legend's row takes
+
+
+def solver_errors(run: RunFolder) -> list[str]:
+    """The run's metrics that measure the distance to a converged solution."""
+    return [m for m in quality_metrics(run.cells) if m in METRICS and METRICS[m].needs_solution]
+
+
+def stem(metric: str) -> str:
+    """Name of a metric's figure, without ending."""
+    return f"{slug(metric)}_convergence"
+
+
+def order(run: RunFolder, cell: CellView, metric: str) -> Measured:
+    """The order that the cell's series fits on its model, with its interval; a reason where there is none."""
+    own = (cell.model, cell.sampler, cell.line_options, cell.grid)
+    for entry in run.convergence.get(metric, {}).get("orders", []):
+        if (entry["model"], entry["sampler"], entry["options"], entry["grid"]) == own:
+            values = entry["order"], entry["ci_low"], entry["ci_high"]
+            return Measured(*values, None, "higher", "ok", entry["reason"])
+    return _ABSENT
+
+
+def solution(run: RunFolder, model: str, metric: str) -> Mapping[str, Any] | None:
+    """Of a model's converged solutions the one that is known least: label, own error, what is resolved above it."""
+    found = run.convergence.get(metric, {}).get("solutions", {}).values()
+    return max((one for one in found if one["model"] == model), key=lambda one: one["own_error"], default=None)
+
+
+def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
+    """Draw the figure; returns the files, none without a positive value."""
+    drawn = [cell for cell in run.cells if (cell.value(metric) or 0.0) > 0 and cell.nfe]
+    if not drawn:
+        return []
+    look, names = looks(run), models(drawn)
+    figure, axes_of = _panels(len(names), len(unique(cell.line for cell in drawn)))
+    for index, (axes, model) in enumerate(zip(axes_of, names, strict=True)):
+        mine = [cell for cell in drawn if cell.model == model]
+        resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
+        for series in unique(cell.line for cell in mine):
+            own = [cell for cell in mine if cell.line == series]
+            line(axes, own, metric, evaluations, look[series])
+            _hollow(axes, [cell for cell in own if (cell.value(metric) or 0.0) < resolved], metric, look[series])
+        axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
+        axes.set_xlabel("evaluations per sample (NFE)")
+        axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
+        _limits(axes, mine, drawn, metric, resolved)
+        _floor(axes, resolved)
+    _legend(figure, run, metric, look, drawn)
+    orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
+    return save(figure, folder, stem(metric), behind(drawn, (metric,), **orders))
+
+
+_FIELDS = {"": "value", "_low": "low", "_high": "high"}
+
+
+def _field(run: RunFolder, metric: str, name: str) -> Any:
+    return lambda cell: getattr(order(run, cell, metric), name)
+
+
+def caption(run: RunFolder, metric: str) -> str:
+    """What the figure shows."""
+    exact = "; ".join(
+        f"{model}: {one['solution']}, exact to {one['own_error']:.1g}"
+        for model in models(run.cells)
+        if (one := solution(run, model, metric)) is not None
+    )
+    return (
+        f"{title(metric)} against evaluations per sample: mean over samples of the RMSE to the converged solution of "
+        "the same ODE from the same noise. Bars are 95% intervals. Beside each sampler the p of error ~ NFE^-p, fitted "
+        "to its three largest budgets above the shaded floor, with half of its 95% interval over the samples that all "
+        "three share. Within the floor (hollow marks), 5 times the solution's own error, nothing is told reliably, and "
+        f"below that error nothing is shown. Solutions: {exact or 'none'}."
+    )
+
+
+def orders_table(run: RunFolder) -> Table | None:
+    """Fitted orders of all samplers beside those that the catalog documents; None for a run without."""
+    metrics = [metric for metric in solver_errors(run) if run.convergence.get(metric)]
+    first = {(cell.model, cell.line): cell for cell in reversed(run.cells)}
+    cells = [cell for cell in run.cells if first[cell.model, cell.line] is cell]
+    told = [c for c in cells if any(order(run, c, m) is not _ABSENT for m in metrics)]
+    if not told:
+        return None
+    rows, groups = [], []
+    for index, cell in enumerate(told):
+        if not index or told[index - 1].model != cell.model:
+            groups.append(index)
+        known = run.order(cell)
+        fits = [order(run, cell, metric) for metric in metrics]
+        texts = (cell.model, cell.line, "–" if known is None else str(known), *map(_told, fits))
+        rows.append(tuple(map(Entry, texts)))
+    columns = ("model", "sampler", "order", *(f"fitted to {title(metric)}" for metric in metrics))
+    return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
+
+
+def _told(fit: Measured) -> str:
+    value, half = value_and_half_width(fit)
+    if fit.value is None or half is None:
+        return value if fit.value is None else f"{fit.value:.2f}"
+    return f"{fit.value:.2f} ± {fit.half_width:.2f}"
+
+
+def _panels(count: int, samplers: int) -> tuple[Figure, list[Axes]]:
+    columns = column_count(count)
+    rows = -(-count // columns)
+    legend = (samplers + 3) * _ROW
+    size = (WIDTH, 2.5 * rows + legend) if count > 1 else (WIDTH * 0.75, max(2.6, legend))
+    figure = Figure(figsize=size, layout="constrained")
+    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
+
+
+def _limits(axes: Axes, cells: Sequence[CellView], drawn: Sequence[CellView], metric: str, resolved: float) -> None:
+    across = [cell.nfe or 1.0 for cell in drawn]
+    values = [cell.value(metric) or 0.0 for cell in cells]
+    ends = [end for cell in cells for end in (cell[metric].low, cell[metric].high) if end and end > min(values) / 3]
+    log_axis(axes, "x", min(across) / 1.15, max(across) * 1.15, 2.0)
+    low = min(*values, *ends, *([resolved] if resolved else values)) / 1.8
+    axes.set(yscale="log", ylim=(low, max(*values, *ends) * 1.5))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,), numticks=12))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_power))
+
+
+def _power(value: float, _: int) -> str:
+    """Powers of ten: plain from 0.01 on, with an exponent below."""
+    return f"{value:.10g}" if value >= 0.009 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def _hollow(axes: Axes, cells: Sequence[CellView], metric: str, look: Look) -> None:
+    """Points that don't count in a fit."""
+    across, up = [cell.nfe or 0.0 for cell in cells], [cell.value(metric) or 0.0 for cell in cells]
+    axes.plot(across, up, linestyle="", marker=look.marker, mfc="white", mec=look.colour, mew=0.9, ms=3.6, zorder=4)
+
+
+def _floor(axes: Axes, resolved: float) -> None:
+    if resolved > axes.get_ylim()[0]:
+        axes.axhspan(axes.get_ylim()[0], resolved, color=QUIET, alpha=0.15, linewidth=0, zorder=1)
+
+
+def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look], drawn: Sequence[CellView]) -> None:
+    """A table: a sampler a row, with its fitted order on each model in a column each."""
+    names = list(models(drawn))
+    empty = Line2D([], [], linestyle="")
+    first = {(cell.model, cell.line): cell for cell in reversed(drawn)}
+    every = unique(cell.line for cell in drawn)
+    handles: list[Any] = [empty, *(look[series].handle() for series in every), Patch(color=QUIET, alpha=0.15, lw=0)]
+    several = len(names) > 1
+    labels = ["fitted order:" if several else " ", *(shorten(str(handle.get_label()), 26) for handle in handles[1:-1])]
+    labels.append("not resolved")
+    for model in names:
+        fits = [order(run, first[model, s], metric) if (model, s) in first else _ABSENT for s in every]
+        handles += [empty] * (len(every) + 2)
+        labels += [shorten(model, 18) if several else "fitted order", *map(_told, fits), " "]
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside lower center" if several else "outside right upper",
+        ncols=1 + len(names),
+        frameon=False,
+        handlelength=2.0,
+        handletextpad=0.5,
+        columnspacing=-0.6,
+        labelspacing=0.45,
+        fontsize=7,
+    )
+    for text in legend.get_texts():
+        text.set_color(INK)
