@@ -39,6 +39,7 @@ OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast
 
 # Mutants that change nothing, as they are printed, with the reason.
 EQUIVALENT = {
+    "adams.py: DEIS.plan: plan = empty_plan(grid, self.degree + 2)": "a weight of zero more",
     "singlestep.py: Singlestep.step: own = x_weight != 2": "x times one is a copy of x",
     "singlestep.py: Singlestep.plan: ends = (*shares[1:], 1.0) if stages[i] > 1 else (1.11,)": "0 to any power is 0",
     "exponential.py: UniPC.plan: plan = empty_plan(grid, self.order + 2, corrector=True)": "a weight of zero more",
