@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffbench.diffusion.prediction import Number, Prediction, preconditioning
+from diffbench.diffusion.prediction import Prediction, preconditioning
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.errors import UsageError
 
@@ -91,9 +91,10 @@ class NetworkDenoiser:
             return np.stack([c.c_skip, c.c_out, c.c_in, seen * time_scale])
 
         @lru_cache(_LEVELS_KEPT)
-        def row(level: float) -> tuple[float, float, float, float]:
-            c_skip, c_out, c_in, time = rows(np.array([level]))[:, 0].tolist()
-            return c_skip, c_out, c_in, time
+        @torch.inference_mode(False)  # they may be wanted for gradients later
+        def row(level: float) -> tuple[Tensor | None, Tensor, Tensor, float]:
+            c_skip, c_out, c_in, time = torch.from_numpy(rows(np.array([level]))[:, 0])
+            return None if c_skip == 1 else c_skip, c_out, c_in, float(time)
 
         self._rows, self._row = rows, row
 
@@ -101,23 +102,23 @@ class NetworkDenoiser:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
         c_skip, c_out, c_in, time = self._coefficients(x_hat, sigma)
-        output = self.network((x_hat * c_in).to(self.dtype), time)
+        output = self.network(_cast(x_hat * c_in, self.dtype), time)
         returned, position = output, None
         if self.learned_variance:
             output, position = returned.tensor_split(2, dim=1)
         if output.shape != x_hat.shape or (position is not None and position.shape != x_hat.shape):
             raise UsageError(f"the network returned shape {tuple(returned.shape)} for input {tuple(x_hat.shape)}")
-        x0 = output.to(x_hat.dtype) * c_out
-        skipped = x_hat if isinstance(c_skip, float) and c_skip == 1 else x_hat * c_skip
+        x0 = _cast(output, x_hat.dtype) * c_out
+        skipped = x_hat if c_skip is None else x_hat * c_skip
         # x0 is laid out in memory as x_hat, whatever the network's output is.
         x0 = x0.add_(skipped) if x0.stride() == skipped.stride() else skipped + x0
         return Denoised(x0, position)
 
-    def _coefficients(self, x_hat: Tensor, sigma: Tensor) -> tuple[Number, Number, Number, Tensor]:
-        """c_skip, c_out, c_in and the network's time (B,): floats at one level for all, else tensors (B,1,1,1).
+    def _coefficients(self, x_hat: Tensor, sigma: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+        """c_skip (None: 1), c_out, c_in, of no dimension at one level for all, else (B,1,1,1); the network's time (B,).
 
-        PyTorch rounds a float to x_hat's dtype before it multiplies, so that a sample gets the same bits either way.
-        The device is never waited for.
+        PyTorch rounds a number of no dimension on the host to x_hat's dtype before it multiplies, on any device, so
+        that a sample gets the same bits either way. The device is never waited for.
         """
         time_dtype = torch.float64 if self.dtype == torch.float64 else torch.float32
         levels = sigma.tolist()
@@ -128,6 +129,11 @@ class NetworkDenoiser:
         packed = torch.from_numpy(self._rows(sigma.numpy())).to(x_hat.device, non_blocking=True)
         factors = packed[:3].to(x_hat.dtype).view(3, -1, *[1] * (x_hat.ndim - 1))
         return factors[0], factors[1], factors[2], packed[3].to(time_dtype)
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x.to(dtype)``, which costs a microsecond even where there is nothing to do."""
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 class Clipped:

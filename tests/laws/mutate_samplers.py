@@ -27,7 +27,7 @@ from diffbench.catalog import SAMPLERS
 ROOT = Path(__file__).resolve().parents[2]
 # Those that find most come first, those that take long last.
 QUICK = [f"laws/test_{name}.py" for name in ("sampler_values", "gaussian_moments", "sampler_moments")]
-QUICK += [f"laws/test_{name}.py" for name in ("score_sde_samplers", "sampler_covariance")]
+QUICK += [f"laws/test_{name}.py" for name in ("score_sde_samplers", "learned_variance", "sampler_covariance")]
 SLOW = [f"laws/test_{name}.py" for name in ("sampler_contract", "sampler_orders")]
 OWN = {
     "restart": ["laws/test_restart.py"],
