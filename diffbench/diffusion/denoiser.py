@@ -150,9 +150,11 @@ class Clipped:
         self.high = high
 
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
-        """Denoise a batch and clamp it; NaN stays NaN."""
+        """Denoise a batch and clamp it; what is not finite becomes NaN, so that no clip hides it."""
         denoised = self.denoiser(x_hat, sigma)
-        return Denoised(denoised.x0.clamp(self.low, self.high), denoised.variance_position)
+        # Zero times a finite number adds nothing, times infinity or NaN it adds NaN.
+        clamped = denoised.x0.clamp(self.low, self.high).add_(denoised.x0 * 0)
+        return Denoised(clamped, denoised.variance_position)
 
 
 class Counted:

@@ -210,9 +210,10 @@ def test_the_second_half_of_the_channels_is_the_variances_position():
 def test_clipping_bounds_x0_and_keeps_the_rest():
     position = torch.zeros(1)
     clipped = Clipped(lambda x, sigma: Denoised(x, position), -0.5, 0.25)
-    given = torch.tensor([-3.0, -0.5, 0.1, 0.3, torch.nan]).view(1, 1, 1, 5)
+    given = torch.tensor([-3.0, -0.5, 0.1, 0.3, 3e38, torch.nan, torch.inf, -torch.inf]).view(1, 1, 1, 8)
     denoised = clipped(given, torch.ones(1, dtype=torch.float64))
-    torch.testing.assert_close(denoised.x0.flatten(), torch.tensor([-0.5, -0.5, 0.1, 0.25, torch.nan]), equal_nan=True)
+    expected = torch.tensor([-0.5, -0.5, 0.1, 0.25, 0.25, torch.nan, torch.nan, torch.nan])
+    torch.testing.assert_close(denoised.x0.flatten(), expected, rtol=0, atol=0, equal_nan=True)
     assert denoised.variance_position is position
     with pytest.raises(UsageError, match="clip range needs low < high"):
         Clipped(clipped, 1.0, 1.0)

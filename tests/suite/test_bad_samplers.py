@@ -52,6 +52,9 @@ OPTIONS = [
     ("langevin", "snr", "0", "a number of at most 1 and above 0"),
     ("langevin", "corrector_steps", "0", "a whole number from 1 to 1000"),
     ("predictor-corrector", "predictor", "euler", "expected one of"),
+    ("rk45", "rtol", "0", "a number above 0"),
+    ("dpm-adaptive", "atol", "-1", "a number above 0"),
+    ("dpm-adaptive", "order", "1", "expected one of"),
 ]
 
 
@@ -65,7 +68,7 @@ def test_an_option_out_of_its_range_is_an_error_at_its_value(sampler, option, va
 def test_no_option_takes_what_is_no_finite_number(value):
     for name, entry in SAMPLERS.items():
         for option, field in entry.options.model_fields.items():
-            if field.annotation in (int, float) and not entry.adaptive:
+            if field.annotation in (int, float):
                 assert refused(f"{name}, {option}: {value}", value).startswith(f"samplers[0].{option}: ")
 
 
@@ -73,7 +76,7 @@ def test_no_option_takes_what_is_no_finite_number(value):
 def test_extreme_options_are_errors_or_make_plans_that_are_finite(value):
     for name, entry in SAMPLERS.items():
         for option, field in entry.options.model_fields.items():
-            if field.annotation is not float or entry.adaptive:
+            if field.annotation is not float:
                 continue
             try:
                 cell = planned(f"{name}, {option}: {value}")
