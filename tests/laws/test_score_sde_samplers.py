@@ -118,7 +118,8 @@ def test_the_predictor_is_the_sampler_of_that_name(predictor):
     sampler = PredictorCorrector(predictor, corrector_steps=0)
     alone = ReverseDiffusion(predictor == "probability-flow")
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    for i in (0, 3, 6):
+    assert any(0 < std < 1 for std in alone.plan(grid, VP).noise_std) or predictor == "probability-flow"
+    for i in range(7):
         one = sampler.step(State(x), i, sampler.plan(grid, VP), denoise, Draws(x.shape)).x
         other = alone.step(State(x), i, alone.plan(grid, VP), denoise, Draws(x.shape)).x
         assert torch.equal(one, other)
