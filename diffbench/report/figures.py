@@ -153,8 +153,9 @@ def floor_handle(run: RunFolder, cells: Sequence[CellView], metric: str) -> list
 def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence[CellView], metric: str, x: X) -> None:
     across = [x(cell).value or 0.0 for cell in drawn]
     if min(across) > 0:
-        ticks = _apart(_ticks(drawn, max(across))) if x is evaluations else []
         width = WIDTH / max(2, column_count(len(models(drawn)))) - 0.25
+        decade = width / math.log10(max(across) / min(across) * 1.18**2)
+        ticks = _apart(_ticks(drawn, max(across)), decade) if x is evaluations else []
         log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
     low, high = extent(run, scope, metric)
     if low is not None and high is not None:
@@ -185,11 +186,12 @@ def _ticks(drawn: Sequence[CellView], last: float) -> list[float]:
     return budgets and budgets + [number for number in round_numbers if 1.5 * budgets[-1] < number <= last]
 
 
-def _apart(ticks: Sequence[float]) -> list[float]:
-    """Those of the ticks whose labels don't touch on a log axis."""
+def _apart(ticks: Sequence[float], decade: float) -> list[float]:
+    """Those of the ticks whose labels don't touch on a log axis with so many inches to a decade."""
     kept: list[float] = []
     for tick in ticks:
-        if not kept or tick / kept[-1] >= 1.35:
+        room = 0.1 + 0.035 * sum(len(f"{one:.10g}") for one in (tick, *kept[-1:]))
+        if not kept or math.log10(tick / kept[-1]) * decade >= room:
             kept.append(tick)
     return kept
 

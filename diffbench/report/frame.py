@@ -108,11 +108,13 @@ _CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
 
 
 def cells(table: pd.DataFrame) -> list[CellView]:
-    """The cells of a results table, in its order."""
+    """The cells of a results table in its order, model by model."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows(table):
         groups.setdefault(tuple(row[name] for name in _CELL_KEY), []).append(row)
-    return [_cell(group) for group in groups.values()]
+    views = [_cell(group) for group in groups.values()]
+    order = list(models(views))
+    return sorted(views, key=lambda view: order.index(view.model))
 
 
 def _cell(group: Sequence[dict[str, Any]]) -> CellView:
