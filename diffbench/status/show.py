@@ -12,6 +12,7 @@ from rich.table import Table
 from diffbench.document.words import counted
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
+from diffbench.suite.cell import text_of
 from diffbench.suite.solution import NAME as SOLUTION
 
 
@@ -90,7 +91,7 @@ def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     todo, seconds = row["samples_missing"], row["seconds"]
     return (
         row["model"],
-        " ".join([row["sampler"], *(f"{key}={value}" for key, value in row["options"].items())]),
+        " ".join([row["sampler"], *(f"{key}={text_of(value)}" for key, value in row["options"].items())]),
         "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
         "–" if row["nfe"] is None else str(row["nfe"]),
         f"{todo:,}" if todo else "–",

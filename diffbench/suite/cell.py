@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diffbench.diffusion.grid import TimeGrid
-from diffbench.document.words import shown
 from diffbench.models.card import Card
 from diffbench.store.shards import X0
 from diffbench.suite.identity import model_key
 
 BudgetKind = Literal["nfe", "steps"]
+
+
+def text_of(value: Any) -> str:
+    """A swept value as text, whole, so that two values never look alike: JSON without quotation marks."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).replace('"', "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Model, sampler, swept values and budget: unique in a plan, and readable."""
-        swept = ",".join(f"{name}={shown(value)}" for name, value in self.options.items()).replace('"', "")
+        swept = ",".join(f"{name}={text_of(value)}" for name, value in self.options.items())
         name = f"{self.model}/{self.sampler}{f'[{swept}]' if swept else ''}"
         return name if self.budget is None else f"{name}/{self.budget_kind}={self.budget}"
 

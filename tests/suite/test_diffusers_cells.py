@@ -48,3 +48,12 @@ def test_needs_no_torch(tmp_path):
         "plan(read_suite(sys.argv[1])); sys.exit(any(name in sys.modules for name in ('torch', 'diffusers')))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.yaml")], check=False).returncode == 0
+
+
+def test_swept_configs_are_cells_of_their_own(tmp_path):
+    sweep = 'sampler: "diffusers:DDIMScheduler", sweep: {config: [{}, {clip_sample: true}], step: [{}, {eta: 1.0}]}'
+    text = SUITE.replace('sampler: "diffusers:%s", config: {%s}', sweep) % 9
+    (tmp_path / "s.yaml").write_text(text)
+    planned = plan(read_suite(tmp_path / "s.yaml"))
+    assert len({cell.key for cell in planned}) == len({cell.id for cell in planned}) == len(planned) == 8
+    assert planned[3].key == "ddpm-mnist/a[config={clip_sample: true},step={eta: 1.0}]/nfe=9"
