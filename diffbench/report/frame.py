@@ -155,10 +155,14 @@ def quality_metrics(views: Iterable[CellView]) -> list[str]:
 
 
 def main_metric(views: Sequence[CellView]) -> str | None:
-    """FID where it was computed, else the run's first quality metric."""
+    """FID where it was computed, else the run's first quality metric; of both, those with an interval go before.
+
+    A score without an interval, as FID's where there are too few samples for one, can't tell samplers apart.
+    """
     present = quality_metrics(views)
     present = [m for m in present if any(view.value(m) is not None for view in views)] or present
     present = [m for m in present if not (m in METRICS and METRICS[m].needs_solution)] or present
+    present = [m for m in present if any(view[m].low is not None for view in views)] or present
     return "fid" if "fid" in present else next(iter(present), None)
 
 

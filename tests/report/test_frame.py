@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from diffbench.report.folder import open_run
-from diffbench.report.frame import Measured, number, printable, value_and_half_width, with_interval
+from diffbench.report.frame import Measured, main_metric, number, printable, value_and_half_width, with_interval
 from diffbench.report.style import looks, slug
 
 
@@ -92,3 +92,14 @@ def test_an_adaptive_sampler_moves_along_one_line_by_its_tolerances(new_run, tmp
     assert {cell.budget_label for cell in cells} == {"adaptive"} and set(looks(run)) == {"ddim order=3", "heun"}
     fixed = [cell for cell in run.cells if cell.sampler == "heun"]
     assert all(cell.line == cell.series for cell in fixed)
+
+
+def test_the_main_metric_is_one_with_intervals(new_run, tmp_path):
+    def without(*metrics):
+        return lambda rows: [
+            replace(row, se=None, ci_low=None, ci_high=None) if row.metric in metrics else row for row in rows
+        ]
+
+    for place, (lacking, main) in enumerate([((), "fid"), (("fid",), "is"), (("fid", "is", "kid"), "fid")]):
+        run = open_run(new_run(tmp_path / str(place), without(*lacking), models=("ddpm-mnist",), images=False))
+        assert main_metric(run.cells) == main
