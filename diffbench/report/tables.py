@@ -93,7 +93,7 @@ def terminal_table(table: pd.DataFrame) -> RichTable:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
-    content = results_table(views, list(dict.fromkeys(metric for metric in (main, "is") if metric)))
+    content = results_table(views, list(dict.fromkeys(metric for metric in (main, "fid", "is") if metric)))
     drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
         left = index not in content.numbers
