@@ -134,6 +134,10 @@ def scheduler_faults(scheduler: str, config: Any, step: Any) -> list[tuple[tuple
     for key in config if isinstance(config, Mapping) else ():
         if key in FROM_THE_MODEL:
             faults.append((("config", key), f'"{key}" comes from the model; leave it out of the config'))
+        elif key == "use_flow_sigmas" and config[key]:
+            faults.append(
+                (("config", key), f"\"{key}\": {scheduler} would step on a flow's noise levels, not the model's")
+            )
         elif key not in takes:
             known = ", ".join(sorted(takes - set(FROM_THE_MODEL)))
             faults.append((("config", key), f'{scheduler} takes no "{key}"; it takes {known}'))

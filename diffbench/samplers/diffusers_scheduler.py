@@ -26,6 +26,8 @@ from diffbench.samplers.integrate import Noise
 # The float32 product of diffusers is 8e-5 off in sigma at t = 0.
 _ALPHA_BAR_SLACK = 1e-3
 _CHAIN = 1000
+# Below it 1 - alpha_bar has too few digits in float32: 6e-8 of 1e-4 is left here.
+_LOWEST = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,14 @@ class Chain:
 
     @classmethod
     def of(cls, schedule: NoiseSchedule) -> Chain:
-        """The model's own chain; of a continuous schedule 1,000 points, evenly spaced in its native time."""
+        """The model's own chain; of a continuous schedule 1,000 points, evenly spaced in its native time.
+
+        The lowest is sigma = 0.01, or the schedule's own end if that is higher: schedulers keep alpha_bar in float32.
+        """
         if isinstance(schedule, DiscreteDDPM):
             return cls(schedule.sigma(np.arange(schedule.steps, dtype=np.float64)))
-        return cls(schedule.sigma(np.linspace(schedule.t_end, schedule.t_start, _CHAIN)))
+        end = float(schedule.t_of(np.array([max(schedule.sigma_min, _LOWEST)]))[0])
+        return cls(schedule.sigma(np.linspace(end, schedule.t_start, _CHAIN)))
 
     @property
     def alphas_cumprod(self) -> FloatArray:

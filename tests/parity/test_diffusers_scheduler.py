@@ -1,10 +1,14 @@
 """Schedulers of diffusers as samplers equal ours of the same method, grid and noise."""
 
+import math
+
 import pytest
 import torch
 
 from diffbench.catalog import SAMPLERS, load
 from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
+from diffbench.diffusion.analytic import GaussianDenoiser
+from diffbench.diffusion.continuous import VE, VP, SubVP
 from diffbench.diffusion.denoiser import Clipped, Counted, NetworkDenoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import time_grid
@@ -106,6 +110,45 @@ def test_what_the_catalog_says_without_importing_a_class(name):
 
     other = DiffusersScheduler(name).run(DENOISER, SCHEDULE, 10, OtherSteps(3, range(5), SHAPE))
     assert torch.equal(whole, other) is not entry.stochastic(entry.options())
+
+
+CONTINUOUS = [VP(0.1, 20.0), SubVP(0.1, 20.0), VE(0.01, 50.0)]
+
+
+@pytest.mark.parametrize("name", sorted(set(SUPPORTED) - OF_THEIR_OWN))
+@pytest.mark.parametrize("schedule", CONTINUOUS, ids=["vp", "subvp", "ve"])
+def test_every_class_lands_on_the_data_of_a_continuous_model(name, schedule):
+    """With its defaults. The denoiser is that of a single data point; what is left is noise of the last level."""
+    point = GaussianDenoiser(torch.full((1, 1, 1), 0.7, dtype=torch.float64), 0.0)
+    noise = NoiseSource(3, range(64), (1, 1, 1), dtype=torch.float64)
+    landed = DiffusersScheduler(name).run(point, schedule, 20, noise)
+    assert float((landed - 0.7).abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("schedule", CONTINUOUS, ids=["vp", "subvp", "ve"])
+def test_continuous_models_too(schedule):
+    """On the noise levels that it says it visits, from the same start: our DDIM, but for float32 betas."""
+    theirs_ = DiffusersScheduler("DDIMScheduler", TRAILING)
+    noise = NoiseSource(3, range(5), SHAPE, dtype=torch.float64)
+    denoiser = NetworkDenoiser(network, schedule, "epsilon", dtype=torch.float64)
+    other = theirs_.run(denoiser, schedule, 20, noise)
+    sigmas = theirs_.evaluated(schedule, 20)["sigma"]
+    assert sigmas[0] == pytest.approx(schedule.sigma_max)
+    grid = time_grid(schedule, 20, "explicit", sigmas=sigmas)
+
+    class FromTheirStart(NoiseSource):
+        def normal(self, purpose, step, *levels):
+            ratio = float(grid.sigma[0]) if float(grid.scale[0]) == 1 else 1 / float(grid.scale[0])
+            return super().normal(purpose, step) * (math.hypot(1, sigmas[0]) / ratio)
+
+    mine = integrate(DDIM(0.0), denoiser, grid, schedule, FromTheirStart(3, range(5), SHAPE, dtype=torch.float64))
+    assert_close(mine, other, 1e-4)
+
+
+def test_step_arguments():
+    scheduler = DiffusersScheduler("DDIMScheduler", TRAILING, {"eta": 1.0})
+    noise = NoiseSource(3, range(5), SHAPE)
+    assert_close(scheduler.run(DENOISER, SCHEDULE, 20, noise), ours(DDIM(1.0)))
 
 
 def test_most_classes_are_supported():

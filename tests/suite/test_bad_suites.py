@@ -151,6 +151,8 @@ CASES = [
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", config: {§solver_order: 2}}]\n',
      ['samplers[0].config.solver_order: DDIMScheduler takes no "solver_order"']),
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", config: {§beta_end: 2}}]\n', ["comes from the model"]),
+    (SAMPLER + '[{id: a, sampler: "diffusers:UniPCMultistepScheduler", config: {§use_flow_sigmas: true}}]\n',
+     ["would step on a flow's noise levels"]),
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", step: {§generator: 2}}]\n', ["step of DDIMSch"]),
     (SAMPLER + '[{id: a, sampler: "diffusers:DDIMScheduler", sweep: {step: [{eta: 0}, {§et: 1}]}}]\n', ["takes no"]),
     (SAMPLER + "[{id: a, sampler: rk45, grid: §karras}]\n", ["samplers[0].grid: rk45 chooses its own steps"]),
