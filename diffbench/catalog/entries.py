@@ -45,6 +45,7 @@ class SamplerEntry:
     number of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an option ``coupled`` makes
     samples depend on their batch. ``same_as`` maps options to an equivalent (sampler, options), for samplers that
     coincide update for update. ``scheduler``: the class of diffusers that this is; it brings its own grid.
+    ``fewest``: with fewer steps, the last onto sigma = 0, the method would be that last step alone.
     """
 
     name: str
@@ -61,6 +62,7 @@ class SamplerEntry:
     order_with: Callable[[Any], int | None] | None = None
     needs_with: Callable[[Any], frozenset[str]] | None = None
     adaptive: bool = False
+    fewest: int = 1
     scheduler: str | None = None
 
     def order_of(self, options: Any) -> int | None:
@@ -78,11 +80,15 @@ class SamplerEntry:
         """
         return self.evaluations(steps, final, self.options() if options is None else options)
 
+    def fewest_steps(self, final: Final) -> int:
+        """The fewest steps that are this method and not only the step onto sigma = 0."""
+        return self.fewest if final == "denoise" else 1
+
     def steps_within(self, budget: int, final: Final = "denoise", options: Any = None) -> int | None:
-        """The most steps whose evaluations fit into ``budget``; None if not even one does."""
-        if self.nfe(1, final, options) > budget:
+        """The most steps whose evaluations fit into ``budget``; None if not even the fewest do."""
+        steps = self.fewest_steps(final)
+        if self.nfe(steps, final, options) > budget:
             return None
-        steps = 1
         while self.nfe(steps + 1, final, options) <= budget:
             steps += 1
         return steps

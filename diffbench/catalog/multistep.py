@@ -179,6 +179,7 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="pndm",
+        fewest=2,
         target=f"{_ADAMS}:PNDM",
         summary="fourth-order Adams-Bashforth with the coefficients of equal steps, after a warm-up",
         source="Liu et al. 2022 (PNDM), Eq. 12 and 13, Algorithm 2",

@@ -128,6 +128,7 @@ ENTRIES = (
     ),
     SamplerEntry(
         name="restart",
+        fewest=2,
         target="diffbench.samplers.restart:Restart",
         summary="Heun's steps, and a stretch at low noise gone again with new noise",
         source="Xu et al. 2023 (Restart Sampling), Eq. 3 and 4; Algorithm 2 in appendix B.2",

@@ -179,9 +179,12 @@ class _Planner:
             steps = budget[1]
         else:
             steps = entry.steps_within(budget[1], final, sampler.typed)
-        if steps is None:
-            cost = entry.nfe(1, final, sampler.typed)
-            return f"{budget and budget[1]} evaluations are too few: one step of {entry.name} costs {cost}"
+        fewest = entry.fewest_steps(final)
+        if steps is None or steps < fewest:
+            asked = "" if budget is None else f"{budget[1]} {'steps' if budget[0] == 'steps' else 'evaluations'}"
+            cost = entry.nfe(fewest, final, sampler.typed)
+            least = "one step" if fewest == 1 else f"{fewest} steps"
+            return f"{asked} are too few: {least} of {entry.name} cost{'s' * (fewest == 1)} {cost}"
         if entry.scheduler is not None:
             return steps
         key = (id(model.schedule), grid.kind, tuple(sorted(grid.options.items())), steps, final)

@@ -145,6 +145,9 @@ SKIPPED = [
     ("euler-maruyama", {}, "needs the family's SDE"),
     ("predictor-corrector", {"budget": "nfe: [1]"}, "one step of predictor-corrector costs 2"),
     ("langevin, corrector_steps: 9", {"budget": "nfe: [8]"}, "one step of langevin costs 9"),
+    ("restart", {"budget": "nfe: [10]"}, "10 evaluations are too few: 2 steps of restart cost 11"),
+    ("restart", {"budget": "steps: [1]"}, "1 steps are too few: 2 steps of restart cost 11"),
+    ("pndm", {"budget": "nfe: [4]"}, "4 evaluations are too few: 2 steps of pndm cost 5"),
 ]
 LEAST = [name for name, entry in SAMPLERS.items() if not entry.adaptive and entry.nfe(1, "sigma_min") > 1]
 
