@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from numpy.typing import NDArray
 
 from diffbench.catalog import METRICS, TOLERANCES, MetricEntry, load
 from diffbench.errors import ScoringError, StoreError
 from diffbench.runner.features import read_features, read_x0
-from diffbench.scoring.interval import Score
-from diffbench.scoring.solver_error import RESOLVED, fitted_order, own_error, resolved
+from diffbench.runner.loaded import Loaded
+from diffbench.scoring.images import quantise
+from diffbench.scoring.interval import Score, score_without_error
+from diffbench.scoring.solver_error import RESOLVED, fitted_order, own_error, resolved, rmse_per_sample, rounded_apart
 from diffbench.store.atomic import remove
 from diffbench.store.sealed import write_sealed
 from diffbench.store.shards import Store
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from diffbench.runner.scores import Scorer
 
 CONVERGENCE = "convergence.json"
+_ROUNDED = 64  # samples that show how far rounding moves features
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Distances:
     """Distances between the cells of a store and their solutions; each solution's own error is worked out once."""
 
     store: Store
+    loaded: Loaded
     _own: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def score(self, cell: Cell, solution: Solution, entry: MetricEntry) -> Score:
@@ -40,11 +45,24 @@ class Distances:
         return resolved(score, self.own_error(solution, entry), solution.label)
 
     def own_error(self, solution: Solution, entry: MetricEntry) -> float:
-        """How exact the solution is, in the metric's terms. Raises StoreError, ScoringError."""
+        """How exact the solution is, in the metric's terms: features not beyond what rounding to 8 bits hides.
+
+        Raises StoreError, ScoringError.
+        """
         key = (solution.cell.id, entry.uses)
         if key not in self._own:
-            self._own[key] = own_error(*(self._values(one, entry) for one in (solution.cell, solution.half)))
+            own = own_error(*(self._values(one, entry) for one in (solution.cell, solution.half)))
+            self._own[key] = own if entry.uses == "x0" else max(own, self._rounding(solution.cell))
         return self._own[key]
+
+    def _rounding(self, cell: Cell) -> float:
+        extractor, model = self.loaded.extractor(cell), self.loaded.model(cell)
+        assert extractor is not None
+        x0 = torch.from_numpy(read_x0(self.store, cell)["x0"][:_ROUNDED]).to(self.loaded.device)
+        with torch.inference_mode():
+            images = quantise(model.codec.decode(x0)).cpu()
+        again = torch.from_numpy(rounded_apart(images.numpy()))
+        return float(rmse_per_sample(*(extractor(one).features.numpy() for one in (again, images))).mean())
 
     def _values(self, cell: Cell, entry: MetricEntry) -> NDArray[Any]:
         return read_x0(self.store, cell)["x0"] if entry.uses == "x0" else read_features(self.store, cell)["features"]
@@ -65,7 +83,7 @@ def write_convergence(folder: Path, cells: Sequence[Cell], scorer: Scorer) -> No
 
 def _of_metric(cells: Sequence[Cell], scorer: Scorer, metric: str) -> dict[str, Any]:
     solutions: dict[str, dict[str, Any]] = {}
-    series: dict[str, list[tuple[float, Score, float]]] = {}
+    series: dict[str, list[tuple[str, float, Score, float]]] = {}
     for cell in cells:
         solution, found = cell.solutions.get(metric), scorer.stored_score(cell, metric)
         if not isinstance(solution, Solution) or found is None:
@@ -79,10 +97,19 @@ def _of_metric(cells: Sequence[Cell], scorer: Scorer, metric: str) -> dict[str, 
         adaptive = cell.budget is None
         options = {key: v for key, v in cell.options.items() if not (adaptive and key in TOLERANCES)}
         own_name = {"model": cell.model, "sampler": cell.sampler, "options": options, "grid": cell.grid_label}
-        series.setdefault(json.dumps(own_name, sort_keys=True), []).append((*found, own))
+        series.setdefault(json.dumps(own_name, sort_keys=True), []).append((solution.cell.id, *found, own))
     orders = []
     for who, points in series.items():
-        fit = fitted_order(*zip(*points, strict=True))
+        fit = _fit(points)
         said = {"order": fit.value, "ci_low": fit.ci_low, "ci_high": fit.ci_high, "n": fit.n, "reason": fit.reason}
         orders.append({**json.loads(who), **said})
     return {"solutions": solutions, "orders": orders}
+
+
+def _fit(points: Sequence[tuple[str, float, Score, float]]) -> Score:
+    """The order over points (id of the solution, evaluations, score, the solution's own error)."""
+    ids, *columns = zip(*points, strict=True)
+    if len(set(ids)) > 1:
+        reason = "its budgets start or land at different noise levels: errors against different solutions"
+        return score_without_error(None, points[0][2].n, reason)
+    return fitted_order(*columns)

@@ -47,7 +47,7 @@ class Scorer:
     @cached_property
     def distances(self) -> Distances:
         """From the stored cells to their converged solutions."""
-        return Distances(self.store)
+        return Distances(self.store, self.loaded)
 
     def rows(self, cell: Cell) -> Iterator[Row]:
         """One row a metric, quality first, then cost."""

@@ -39,7 +39,7 @@ def solver_error(samples: NDArray[Any], solution: NDArray[Any]) -> Score:
     Row i of both arrays (n, ...) comes from the same noise. With the same start and the same landing point it is the
     whole discretisation error of the sampler on its grid: the steps', and that of the last one, which lands on sigma 0
     by one denoised estimate from whatever noise level the grid stops at. The network's own error is in both arrays and
-    is no part of it. Errors of images or their features, unlike x0's, end at the rounding to 8 bits.
+    is no part of it. Errors of images' features, unlike x0's, end at the rounding to 8 bits (:func:`rounded_apart`).
     """
     rmse = rmse_per_sample(samples, solution)
     value = float(rmse.mean())
@@ -55,6 +55,17 @@ def own_error(solution: NDArray[Any], half: NDArray[Any]) -> float:
     (Richardson 1911), so this is too large rather than too small, for any p >= 1. Rounding is in it as well.
     """
     return float(rmse_per_sample(half, solution).mean())
+
+
+def rounded_apart(images: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
+    """Images (k, C, H, W) as they might be had their floats been a little different: what rounding to 8 bits hides.
+
+    The roundings of two floats are off independently and uniformly by at most half a level; the difference has
+    variance 1/6, and so have the moves here: by one level up or down with probability 1/12 each, where 0 to 255 allow.
+    """
+    moves = np.random.RandomState(seed).choice([-1, 0, 1], size=images.shape, p=[1 / 12, 10 / 12, 1 / 12])
+    apart: NDArray[np.uint8] = np.clip(images.astype(np.int16) + moves, 0, 255).astype(np.uint8)
+    return apart
 
 
 def resolved(score: Score, own: float, solution: str) -> Score:

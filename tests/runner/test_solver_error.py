@@ -10,9 +10,10 @@ from tiny_run import run
 from diffbench import results
 from diffbench.report.page import draw
 from diffbench.runner.distance import CONVERGENCE
+from diffbench.runner.features import read_features
 from diffbench.runner.gc import free
 from diffbench.runner.merge import merge_runs
-from diffbench.scoring.solver_error import RESOLVED
+from diffbench.scoring.solver_error import RESOLVED, own_error
 from diffbench.status.cost import Rate, Rates
 from diffbench.status.explain import explain
 from diffbench.status.show import plan_rows, plan_summary
@@ -192,6 +193,25 @@ def test_an_error_below_the_solutions_own_is_not_told_and_one_near_it_is_marked(
     assert all("not told apart" in reason or "too near" in reason for reason in reasons)
     (fit,) = read_sealed(tmp_path / "run" / CONVERGENCE)["solver_error"]["orders"]
     assert fit["order"] is None and "0 points above" in fit["reason"]
+
+
+def test_no_order_is_fitted_across_solutions(tmp_path):
+    """Grids of few steps that keep their own last noise level land elsewhere at every budget."""
+    kept = {"id": "kept", "sampler": "ddim", "grid": "trailing", "final": "sigma_min"}
+    run(suite(samplers=[kept], metrics=[{"metric": "solver_error", "reference_steps": 64}]), tmp_path / "run")
+    assert of(tmp_path / "run", "kept")["value"].notna().all()
+    content = read_sealed(tmp_path / "run" / CONVERGENCE)["solver_error"]
+    (fit,) = content["orders"]
+    assert fit["order"] is None and "different solutions" in fit["reason"] and len(content["solutions"]) == 3
+
+
+def test_features_are_exact_to_the_rounding_of_images_at_best(checkpoint, tmp_path):
+    spec = network(checkpoint, metrics=[{"metric": "solver_error_features", "reference_steps": 256}])
+    run(spec, tmp_path / "run")
+    (solution,) = read_sealed(tmp_path / "run" / CONVERGENCE)["solver_error_features"]["solutions"].values()
+    store = Store(tmp_path / "run")
+    fine, half = (read_features(store, cell)["features"] for cell in solutions_of(plan(spec)))
+    assert solution["own_error"] > 2 * own_error(fine, half), "they round to nearly the same images"
 
 
 def test_a_lost_x0_is_made_again_and_the_table_stays(finished):

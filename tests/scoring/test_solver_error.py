@@ -10,6 +10,7 @@ from diffbench.scoring.solver_error import (
     own_error,
     resolved,
     rmse_per_sample,
+    rounded_apart,
     solver_error,
 )
 
@@ -112,3 +113,16 @@ def test_a_value_is_told_as_far_as_the_solution_is_known(own, value, said):
     score = resolved(solver_error(np.full((4, 1), 1.0), np.zeros((4, 1))), own, "deis, 64 steps")
     assert score.value == value and re.search(said, score.reason)
     assert (score.se is None) == (value is None)
+
+
+def test_rounding_moves_levels_as_the_difference_of_two_roundings_does():
+    """Against rounding itself: one scene of floats, rounded at two places a little apart."""
+    rng = np.random.default_rng(1)
+    levels = rng.uniform(20, 230, size=(4, 1, 200, 200))
+    twice = [np.round(levels + shift) - (levels + shift) for shift in (0.0, rng.uniform(size=levels.shape))]
+    images = np.round(levels).astype(np.uint8)
+    moved = rounded_apart(images).astype(float) - images
+    assert np.var(moved) == pytest.approx(1 / 6, rel=0.02)
+    assert np.var(twice[0] - twice[1]) == pytest.approx(1 / 6, rel=0.02)
+    ends = np.array([0, 255], np.uint8).reshape(1, 1, 1, 2).repeat(500, axis=0)
+    assert {*np.unique(rounded_apart(ends))} == {0, 1, 254, 255}
