@@ -11,7 +11,7 @@ from torch import Tensor
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.samplers.integrate import Denoise, Noise, State
-from diffbench.samplers.runge_kutta import TimesPlan
+from diffbench.samplers.runge_kutta import TimesPlan, tries
 
 SAFETY, FIRST_STEP = 0.9, 0.05
 
@@ -47,20 +47,23 @@ class DPMAdaptive:
         rows = torch.arange(len(x), device=x.device)
         lam, size = np.full(len(x), -np.log(grid.sigma[i])), np.full(len(x), FIRST_STEP)
         before, result = x, x.clone()
+        tried = tries(self.rtol, self.atol)
         while len(rows):
+            next(tried)
             remaining = last - lam
             size = np.minimum(size, remaining)
             low, high = self.pair(x, lam, size, denoise)
             scale = column(schedule.scale_of(np.exp(-(lam + size))), x)
             old = column(schedule.scale_of(np.exp(-lam)), x)
             allowed = (self.rtol * torch.maximum((scale * low).abs(), (old * before).abs())).clamp(min=self.atol)
-            ratio = (scale * (high - low) / allowed).flatten(1).double()
-            error = ratio.square().mean(dim=1).sqrt().cpu().numpy()
+            ratio = scale * (high - low) / allowed
+            error = ratio.flatten(1).double().square().mean(dim=1).sqrt().cpu().numpy()
             if self.coupled:
                 error = np.full_like(error, error.max())
-            accepted = error <= 1
-            arrived = accepted & (size >= remaining)
-            keep = column(accepted.astype(np.float64), x) > 0
+            lost, accepted = ~np.isfinite(error), error <= 1
+            arrived = lost | (accepted & (size >= remaining))
+            high = high + 0 * ratio  # an infinity in the error is a NaN in the sample
+            keep = column((accepted | lost).astype(np.float64), x) > 0
             before, x = torch.where(keep, low, before), torch.where(keep, high, x)
             lam = np.where(accepted, lam + size, lam)
             with np.errstate(divide="ignore"):

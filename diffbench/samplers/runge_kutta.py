@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
+from diffbench.errors import CellFailed
 from diffbench.samplers.integrate import Denoise, Noise, State
 
 # Dormand & Prince 1980, the pair of order 5(4): where the stages lie, their weights, and the error's.
@@ -26,6 +27,8 @@ WEIGHTS = (
 ERROR = (-71 / 57600, 0.0, 71 / 16695, -71 / 1920, 17253 / 339200, -22 / 525, 1 / 40)
 # Step control of Hairer, Norsett & Wanner 1993, section II.4, with the constants of scipy's solve_ivp.
 SAFETY, SMALLEST_FACTOR, LARGEST_FACTOR = 0.9, 0.2, 10.0
+MOST_TRIES = 5000
+"""Steps, rejected ones included, that an interval may take: rounding keeps errors above ever smaller tolerances."""
 
 Slope = Callable[[FloatArray, Tensor, Tensor], Tensor]
 """(times (R,), x (R,D), which rows these are (R,)) -> dx/dt (R,D)."""
@@ -35,7 +38,10 @@ def solve_rk45(slope: Slope, x: Tensor, begin: float, end: float, rtol: float, a
     """Solution (R,D) at ``end`` of dx/dt = slope from x (R,D) at ``begin``; every row has steps of its own.
 
     As scipy's ``solve_ivp(method="RK45")`` does it, row by row: the same first step, error norm and step control. A
-    finished row is evaluated no more.
+    finished row is evaluated no more; one whose error is not finite is given up, NaN where it is not.
+
+    Raises:
+        CellFailed: ``MOST_TRIES`` steps did not lead to the end.
     """
     direction = float(np.sign(end - begin))
     rows = torch.arange(len(x), device=x.device)
@@ -44,7 +50,9 @@ def solve_rk45(slope: Slope, x: Tensor, begin: float, end: float, rtol: float, a
     size = _first_step(slope, x, first, begin, end, rtol, atol)
     rejected = np.zeros(len(x), dtype=bool)
     result = x.clone()
+    tried = tries(rtol, atol)
     while len(rows):
+        next(tried)
         size = np.minimum(size, np.abs(end - time))
         signed = torch.as_tensor(direction * size, dtype=x.dtype, device=x.device).unsqueeze(1)
         slopes, moved = [first], x
@@ -52,13 +60,15 @@ def solve_rk45(slope: Slope, x: Tensor, begin: float, end: float, rtol: float, a
             moved = x + signed * sum(w * k for w, k in zip(weights, slopes, strict=True) if w)
             slopes.append(slope(time + share * direction * size, moved, rows))
         scale = atol + rtol * torch.maximum(x.abs(), moved.abs())
-        error = _rms(signed * sum(w * k for w, k in zip(ERROR, slopes, strict=True) if w) / scale)
-        accepted = error < 1
+        apart = signed * sum(w * k for w, k in zip(ERROR, slopes, strict=True) if w) / scale
+        error = _rms(apart)
+        lost, accepted = ~np.isfinite(error), error < 1
         with np.errstate(divide="ignore"):
             factor = np.clip(SAFETY * error**-0.2, SMALLEST_FACTOR, LARGEST_FACTOR)
         factor = np.where(accepted & rejected, np.minimum(factor, 1.0), factor)
-        arrived = accepted & (size >= np.abs(end - time))
-        keep = torch.from_numpy(accepted).to(x.device).unsqueeze(1)
+        arrived = lost | (accepted & (size >= np.abs(end - time)))
+        moved = moved + 0 * apart  # an infinity in the error is a NaN in the sample
+        keep = torch.from_numpy(accepted | lost).to(x.device).unsqueeze(1)
         time = np.where(accepted, time + direction * size, time)
         x, first = torch.where(keep, moved, x), torch.where(keep, slopes[-1], first)
         rejected, size = ~accepted, size * factor
@@ -68,6 +78,13 @@ def solve_rk45(slope: Slope, x: Tensor, begin: float, end: float, rtol: float, a
             x, first, rows = x[stay], first[stay], rows[stay]
             time, size, rejected = time[~arrived], size[~arrived], rejected[~arrived]
     return result
+
+
+def tries(rtol: float, atol: float) -> Iterator[int]:
+    """The steps that one interval may take. Raises CellFailed after the last."""
+    yield from range(MOST_TRIES)
+    asked = f"rtol {rtol:g} and atol {atol:g} are below what the precision of samples and network allows"
+    raise CellFailed(f"{MOST_TRIES:,} steps did not lead through one interval of the grid: {asked}")
 
 
 def _rms(values: Tensor) -> FloatArray:
@@ -83,7 +100,8 @@ def _first_step(
     scale = atol + rtol * x.abs()
     d0, d1 = _rms(x / scale), _rms(first / scale)
     guess = np.where((d0 < 1e-5) | (d1 < 1e-5), 1e-6, 0.01 * d0 / np.maximum(d1, 1e-300))
-    guess = np.minimum(guess, abs(end - begin))
+    # Where the slope is not finite, any step will do: it finds out which samples are not.
+    guess = np.minimum(np.where(np.isfinite(guess), guess, np.inf), abs(end - begin))
     signed = guess * np.sign(end - begin)
     ahead = x + torch.as_tensor(signed, dtype=x.dtype, device=x.device).unsqueeze(1) * first
     second = slope(begin + signed, ahead, torch.arange(len(x), device=x.device))
@@ -91,7 +109,7 @@ def _first_step(
     largest = np.maximum(d1, d2)
     other = np.where(largest <= 1e-15, np.maximum(1e-6, guess * 1e-3), (0.01 / np.maximum(largest, 1e-300)) ** 0.2)
     size: FloatArray = np.minimum(np.minimum(100 * guess, other), abs(end - begin))
-    return size
+    return np.where(np.isfinite(largest), size, guess)
 
 
 @dataclass(frozen=True)

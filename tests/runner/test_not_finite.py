@@ -11,8 +11,10 @@ from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.schedule import VP
 from diffbench.errors import CellFailed
 from diffbench.runner.execute import sample_images
+from diffbench.samplers import runge_kutta
 
 STEPS = 6
+ADAPTIVE = [name for name, entry in SAMPLERS.items() if entry.adaptive]
 
 
 class Spoiling:
@@ -29,11 +31,11 @@ class Spoiling:
         return Denoised(x0)
 
 
-def sampled(name, denoiser):
+def sampled(name, denoiser, **options):
     cell = SimpleNamespace(grid=time_grid(VP(), STEPS), seed=3, card=SimpleNamespace(sample_shape=(1, 4, 4)), nfe=STEPS)
     codec = SimpleNamespace(decode=lambda x0: x0)
     model = SimpleNamespace(denoiser=denoiser, device=torch.device("cpu"), schedule=VP(), codec=codec)
-    return sample_images(model, cell, load(SAMPLERS[name].target)(), range(40, 46))
+    return sample_images(model, cell, load(SAMPLERS[name].target)(**options), range(40, 46))
 
 
 @pytest.mark.parametrize("when", [0, 2, STEPS - 1])
@@ -44,7 +46,31 @@ def test_the_samples_index_is_named(name, value, when):
         sampled(name, Spoiling(value, when))
 
 
-@pytest.mark.parametrize("name", ["ddim", "predictor-corrector"])
+@pytest.mark.parametrize("when", [0, 2, 3, 8])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("coupled", [False, True])
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_the_samples_index_is_named_where_its_error_chooses_the_steps(name, coupled, value, when):
+    with pytest.raises(CellFailed, match=r"^sample 43 is not finite \(1 of 6 in its batch\)$"):
+        sampled(name, Spoiling(value, when), coupled=coupled)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_evaluation_that_only_proposes_a_step_spoils_nothing(value):
+    images, _, _ = sampled("rk45", Spoiling(value, 1))
+    assert torch.equal(images[3], images[2]), "every sample lands on 0"
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_tolerances_below_the_precision_end(name, monkeypatch):
+    monkeypatch.setattr(runge_kutta, "MOST_TRIES", 50)
+    with pytest.raises(CellFailed, match=r"50 steps did not lead through .*: rtol 1e-30 and atol 1e-30 are below"):
+        sampled(name, Spoiling(0.0, 0), rtol=1e-30, atol=1e-30)
+
+
+@pytest.mark.parametrize("name", ["ddim", "predictor-corrector", *ADAPTIVE])
 def test_finite_samples_pass(name):
     images, _, counter = sampled(name, Spoiling(0.0, 0))
-    assert images.shape == (6, 1, 4, 4) and counter.samples_evaluated == 6 * SAMPLERS[name].nfe(STEPS)
+    assert images.shape == (6, 1, 4, 4)
+    planned, spent = 6 * SAMPLERS[name].nfe(STEPS), counter.samples_evaluated
+    assert spent >= planned if name in ADAPTIVE else spent == planned
