@@ -23,6 +23,11 @@ class Says:
     text: str
 
 
+def text_of(value: Any) -> str:
+    """A swept value as text, whole, so that two values never look alike: JSON without quotation marks."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).replace('"', "")
+
+
 def shown(value: object) -> str:
     """``value`` as YAML on one line, shortened, with everything unprintable escaped."""
     if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ from diffbench.catalog import METRICS
 from diffbench.report.figures import behind, column_count, evaluations, heading, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
-from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, slug
+from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, shorten_apart, slug
 from diffbench.report.tables import Entry, Table
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)
@@ -171,7 +171,8 @@ def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look
     every = unique(cell.line for cell in drawn)
     handles: list[Any] = [empty, *(look[series].handle() for series in every), Patch(color=QUIET, alpha=0.15, lw=0)]
     several = len(names) > 1
-    labels = ["fitted order:" if several else " ", *(shorten(str(handle.get_label()), 26) for handle in handles[1:-1])]
+    own = shorten_apart([str(handle.get_label()) for handle in handles[1:-1]], 26)
+    labels = ["fitted order:" if several else " ", *own.values()]
     labels.append("not resolved")
     for model in names:
         fits = [order(run, first[model, s], metric) if (model, s) in first else _ABSENT for s in every]

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
+from diffbench.document.words import text_of
 from diffbench.results import rows
 
 SECONDS = "seconds_per_image"
@@ -96,11 +97,7 @@ class CellView:
 
 
 def _called(sampler: str, options: Mapping[str, Any]) -> str:
-    return " ".join([sampler, ", ".join(f"{key}={_brief(value)}" for key, value in options.items())]).strip()
-
-
-def _brief(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return " ".join([sampler, ", ".join(f"{key}={text_of(value)}" for key, value in options.items())]).strip()
 
 
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")

@@ -6,7 +6,8 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -101,9 +102,10 @@ class Look:
 def looks(run: RunFolder) -> dict[str, Look]:
     """One look a series, in the order of the table."""
     first = {view.line: view for view in reversed(run.cells)}
+    labels = shorten_apart(unique(view.line for view in run.cells), 40)
     return {
         name: Look(
-            label=shorten(name, 40),
+            label=labels[name],
             colour=_COLOURS[index % len(_COLOURS)],
             marker=_MARKERS[index % len(_MARKERS)],
             stochastic=run.stochastic(first[name]) is True,
@@ -116,6 +118,23 @@ def shorten(text: str, length: int) -> str:
     """Printable text of at most so many characters."""
     text = printable(text)
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def shorten_apart(names: Sequence[str], length: int) -> dict[str, str]:
+    """Every name shortened, no two alike: where their beginnings are, they are cut in the middle, or numbered."""
+    short = {name: shorten(name, length) for name in names}
+    tail = length - length // 3 - 1
+    for name in _alike(short):
+        whole = printable(name)
+        short[name] = whole if len(whole) <= length else f"{whole[: length // 3]}…{whole[-tail:]}"
+    for number, name in enumerate(_alike(short), 1):
+        short[name] = f"{short[name][: length - 4]} #{number}"
+    return short
+
+
+def _alike(short: Mapping[str, str]) -> list[str]:
+    counted = Counter(short.values())
+    return [name for name, label in short.items() if counted[label] > 1]
 
 
 def slug(name: str) -> str:
@@ -139,10 +158,10 @@ def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, tic
 
 
 def legend(figure: Figure, *rows: Sequence[Line2D]) -> None:
-    """One legend below all panels; each of ``rows`` starts a line of its own and wraps where the page ends."""
+    """One legend below all panels; each of ``rows`` starts a line of its own and wraps where the figure ends."""
     rows = tuple(row for row in rows if row)
     columns = max((len(row) for row in rows), default=0)
-    while columns > 1 and _legend_width(rows, columns) > WIDTH - 0.1:
+    while columns > 1 and _legend_width(rows, columns) > figure.get_figwidth() - 0.1:
         columns -= 1
     lines = [list(row[i : i + columns]) for row in rows for i in range(0, len(row), columns)]
     padded = [line + [Line2D([], [], linestyle="", label=" ")] * (columns - len(line)) for line in lines]

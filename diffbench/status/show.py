@@ -9,10 +9,9 @@ from typing import Any
 
 from rich.table import Table
 
-from diffbench.document.words import counted
+from diffbench.document.words import counted, text_of
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
-from diffbench.suite.cell import text_of
 from diffbench.suite.solution import NAME as SOLUTION
 
 

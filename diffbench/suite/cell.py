@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from diffbench.diffusion.grid import TimeGrid
+from diffbench.document.words import text_of
 from diffbench.models.card import Card
 from diffbench.store.shards import X0
 from diffbench.suite.identity import model_key
 
 BudgetKind = Literal["nfe", "steps"]
-
-
-def text_of(value: Any) -> str:
-    """A swept value as text, whole, so that two values never look alike: JSON without quotation marks."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True).replace('"', "")
 
 
 @dataclass(frozen=True, eq=False)
