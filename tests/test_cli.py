@@ -94,7 +94,10 @@ def test_lists_are_json_on_request(diffbench):
     assert by_name["euler-maruyama"]["needs"] == ["sde"]
     assert "learned" in by_name["ddpm"]["options"]["variance"]["description"] and not by_name["ddpm"]["needs"]
     assert all(row["source"] for row in by_name.values())
-    for what in ("models", "metrics", "suites"):
+    steps = by_name["unipc"]["options"]["order"]
+    assert (steps["minimum"], steps["maximum"], steps["default"]) == (1, 3, 3)
+    assert by_name["ddpm"]["options"]["variance"]["enum"] == ["fixed_small", "fixed_large", "learned"]
+    for what in ("models", "metrics", "suites", "grids"):
         assert json.loads(diffbench("list", what, "--json")[1])
         assert diffbench("list", what)[0] == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -50,6 +51,11 @@ class ChurnOptions(Options):
         not_above(self.s_min, self.s_max)
         return self
 
+    @property
+    def idle(self) -> bool:
+        """Whether options are set that mean nothing without churn."""
+        return self.s_churn == 0 and self != type(self)()
+
 
 Same = tuple[str, dict[str, Any]]
 
@@ -70,6 +76,11 @@ def _euler_without_churn(options: ChurnOptions) -> Same | None:
     return ("ddim", {"eta": 0.0}) if options.s_churn == 0 else None
 
 
+def without_noise(order: int) -> Callable[[Any], int | None]:
+    """The order of methods that solve the ODE with eta = 0 only."""
+    return lambda options: order if options.eta == 0 else None
+
+
 _DDIM = "diffbench.samplers.ddim:DDIM"
 
 ENTRIES = (
@@ -79,6 +90,7 @@ ENTRIES = (
         summary="Euler steps of the probability-flow ODE in sigma, plus eta-scaled noise",
         source="Song, Meng & Ermon 2021 (DDIM), Eq. 12 and 16",
         order=1,
+        order_with=without_noise(1),
         stochastic=lambda options: options.eta > 0,
         options=DDIMOptions,
     ),
@@ -105,7 +117,8 @@ ENTRIES = (
         target="diffbench.samplers.ddim:ANCESTRAL",
         summary="an Euler step down below the target, then noise: ddim with the same eta",
         source="Song et al. 2021 (Score-SDE), Eq. 47; down and up as in k-diffusion's get_ancestral_step",
-        order=1,
+        order=None,
+        order_with=without_noise(1),
         stochastic=lambda options: options.eta > 0,
         options=AncestralOptions,
         same_as=_ancestral_same_as,
@@ -147,6 +160,7 @@ ENTRIES = (
         summary="EDM's sampler with Euler steps: optional churn, no second-order correction",
         source="Karras et al. 2022 (EDM), Algorithm 2 without lines 9 to 11",
         order=1,
+        order_with=lambda options: 1 if options.s_churn == 0 else None,
         stochastic=lambda options: options.s_churn > 0,
         options=ChurnOptions,
         same_as=_euler_without_churn,

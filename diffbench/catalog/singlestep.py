@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from diffbench.catalog.entries import Final, Options, SamplerEntry
-from diffbench.catalog.first_order import AncestralOptions, ChurnOptions
+from diffbench.catalog.first_order import AncestralOptions, ChurnOptions, without_noise
 
 _SOLVER = "diffbench.samplers.singlestep"
 _DPM = "Lu et al. 2022 (DPM-Solver)"
@@ -54,9 +54,11 @@ ENTRIES = (
         summary="second-order Heun steps in sigma, with optional churn",
         source="Karras et al. 2022 (EDM), Algorithms 1 and 2",
         order=2,
+        order_with=lambda options: 2 if options.s_churn == 0 else None,
         stochastic=lambda options: options.s_churn > 0,
         options=ChurnOptions,
         evaluations=stages(2),
+        same_as=lambda options: ("heun", {}) if options.idle else None,
     ),
     SamplerEntry(
         name="dpm-solver-2s",
@@ -82,7 +84,8 @@ ENTRIES = (
         target=f"{_SOLVER}:DPM_2_ANCESTRAL",
         summary="a midpoint step in log sigma down below the target, then noise",
         source="k-diffusion, sample_dpm_2_ancestral; down and up as in ddim",
-        order=2,
+        order=None,
+        order_with=without_noise(2),
         stochastic=lambda options: options.eta > 0,
         options=AncestralOptions,
         evaluations=stages(2),
@@ -111,7 +114,8 @@ ENTRIES = (
         target=f"{_SOLVER}:DPMPP_2S_ANCESTRAL",
         summary="a dpmpp-2s step down below the target, then noise",
         source="k-diffusion, sample_dpmpp_2s_ancestral; down and up as in ddim",
-        order=2,
+        order=None,
+        order_with=without_noise(2),
         stochastic=lambda options: options.eta > 0,
         options=AncestralOptions,
         evaluations=stages(2),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from diffbench.catalog.entries import Final, Options, SamplerEntry, not_above
-from diffbench.catalog.first_order import BrownianOptions
+from diffbench.catalog.first_order import BrownianOptions, Same
 from diffbench.catalog.multistep import ThirdOrderOptions
 
 _EXPONENTIAL = "diffbench.samplers.exponential"
@@ -69,6 +69,17 @@ def _adams_order(options: SASolverOptions) -> int | None:
     return corrected if options.corrector_order else options.predictor_order
 
 
+def _without_tau(options: SASolverOptions) -> Same | None:
+    """Where there is no noise, neither its path nor its range matters."""
+    orders = {"predictor_order": options.predictor_order, "corrector_order": options.corrector_order}
+    plain = SASolverOptions(tau=0.0, **orders)
+    return ("sa-solver", plain.model_dump()) if options.tau == 0 and options != plain else None
+
+
+def _flow_without_noise(options: ReverseDiffusionOptions) -> Same | None:
+    return ("reverse-diffusion", {"probability_flow": True}) if options.probability_flow and options.brownian else None
+
+
 def _always(options: Any) -> bool:
     return True
 
@@ -101,6 +112,7 @@ ENTRIES = (
         order_with=_adams_order,
         stochastic=lambda options: options.tau > 0,
         options=SASolverOptions,
+        same_as=_without_tau,
     ),
     SamplerEntry(
         name="reverse-diffusion",
@@ -111,6 +123,7 @@ ENTRIES = (
         order_with=lambda options: 1 if options.probability_flow else None,
         stochastic=lambda options: not options.probability_flow,
         options=ReverseDiffusionOptions,
+        same_as=_flow_without_noise,
     ),
     SamplerEntry(
         name="ve-ancestral",

@@ -10,7 +10,7 @@ from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import show
 
 if TYPE_CHECKING:
-    from diffbench.catalog import SamplerEntry
+    from diffbench.catalog import Options, SamplerEntry
 
 
 @click.group("list")
@@ -55,12 +55,40 @@ def _sampler(entry: SamplerEntry) -> dict[str, Any]:
         "needs": sorted(entry.needs),
         "batch_coupled_on_request": entry.batch_coupled,
         "same_as": None if same is None else {"sampler": same[0], "options": same[1]},
-        "options": {
-            name: {"default": field.default, "description": field.description}
-            for name, field in entry.options.model_fields.items()
-        },
+        "options": _options(entry.options),
         "source": entry.source,
     }
+
+
+def _options(model: type[Options]) -> dict[str, Any]:
+    """Default, type, bounds or values, and description of every option, in JSON Schema's words."""
+    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"] if model.model_fields else {}
+    return {name: {key: value for key, value in one.items() if key != "title"} for name, one in properties.items()}
+
+
+@list_.command("grids")
+@_json
+def list_grids(as_json: bool) -> None:
+    """Kinds of noise levels, and the presets of papers."""
+    from diffbench.catalog import GRIDS, PRESETS
+
+    rows: list[dict[str, Any]] = []
+    for name, options in GRIDS.items():
+        kind, fixed = PRESETS.get(name, (None, {}))
+        preset = None if kind is None else {"kind": kind, "options": dict(fixed)}
+        rows.append({"name": name, "options": _options(options), "preset_of": preset})
+    if as_json:
+        show(rows, True, ())
+        return
+    for row in rows:
+        preset = row["preset_of"]
+        row["options"] = ", ".join(row["options"])
+        row["the same as"] = "" if preset is None else _grid(preset["kind"], preset["options"])
+    show(rows, False, ("name", "options", "the same as"))
+
+
+def _grid(kind: str, options: dict[str, float]) -> str:
+    return kind + (f"({', '.join(f'{key}={value:g}' for key, value in options.items())})" if options else "")
 
 
 @list_.command("metrics")

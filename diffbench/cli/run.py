@@ -27,7 +27,7 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
 @only
 @overrides
-@click.option("--smoke", is_flag=True, help="A tiny version of the suite, in seconds: does it all work?")
+@click.option("--smoke", is_flag=True, help="A tiny version of the suite, a few samples a cell: does it all work?")
 @click.option("--force", is_flag=True, help="Make the samples again, whatever is stored and whatever code made it.")
 @click.option(
     "--shard",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diffbench import results
-from diffbench.catalog import SAMPLERS
+from diffbench.catalog import SAMPLERS, NoOptions, Options, SamplerEntry
 from diffbench.errors import StoreError
 from diffbench.report.frame import CellView, cells
 from diffbench.store.sealed import read_sealed
@@ -56,25 +56,22 @@ class RunFolder:
 
     def stochastic(self, cell: CellView) -> bool | None:
         """Whether the cell's sampler draws noise after the start; None for a sampler the catalog does not know."""
-        method, options = self.method(cell)
-        entry = SAMPLERS.get(method)
-        if entry is None:
-            return None
-        try:
-            return entry.stochastic(entry.options(**options))
-        except (ValidationError, TypeError):
-            return None
+        entry, options = self._entry(cell)
+        return None if entry is None else entry.stochastic(options)
 
     def order(self, cell: CellView) -> int | None:
         """Order of the cell's sampler as an ODE solver with its options, if the catalog states one."""
+        entry, options = self._entry(cell)
+        return None if entry is None else entry.order_of(options)
+
+    def _entry(self, cell: CellView) -> tuple[SamplerEntry | None, Options]:
+        """The cell's sampler in the catalog of today, with its options; None if it is unknown or takes others now."""
         method, options = self.method(cell)
         entry = SAMPLERS.get(method)
-        if entry is None:
-            return None
         try:
-            return entry.order_of(entry.options(**options))
+            return (None, NoOptions()) if entry is None else (entry, entry.options(**options))
         except (ValidationError, TypeError):
-            return None
+            return None, NoOptions()
 
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""

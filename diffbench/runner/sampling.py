@@ -135,7 +135,8 @@ class Sampling:
             except (StoreError, WeightsError, CardError, OSError):
                 raise
             except Exception as error:  # a model's or sampler's own; the other cells go on
-                self.fail(cell, f"{type(error).__name__}: {error}")
+                said = " ".join(str(error).split()) or "without a word"
+                self.fail(cell, f"{type(error).__name__}: {said}")
         return made
 
     def _make(self, cell: Cell, shard: ShardRange) -> int:

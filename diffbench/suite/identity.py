@@ -19,17 +19,16 @@ VERSION = "diffbench-cell-v2"
 
 def canonical_method(name: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The (sampler, complete options) that all samplers equal to this one, update for update, are known by."""
-    seen: set[str] = set()
-    while name not in seen:
-        seen.add(name)
+    seen: list[tuple[str, dict[str, Any]]] = []
+    while True:
         entry = SAMPLERS[name]
         validated = entry.options.model_validate(options)
-        options = validated.model_dump()
+        found = (name, validated.model_dump())
         same = entry.same_as(validated)
-        if same is None:
-            break
+        if same is None or found in seen:
+            return found
+        seen.append(found)
         name, options = same
-    return name, options
 
 
 def code_of(method: str) -> str | None:

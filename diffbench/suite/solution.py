@@ -71,9 +71,9 @@ def _no_ode(cell: Cell) -> str | None:
     """Why a cell's samples solve no ODE that could be solved more finely."""
     entry = SAMPLERS.get(cell.method)
     if entry is None:
-        return f"whether {cell.method} adds noise is not known; only a sampler that adds none solves an ODE"
+        return "whether the sampler adds noise is not known; only one that adds none solves an ODE"
     if entry.stochastic(entry.options.model_validate(cell.method_options)):
-        return f"{cell.method} with these options adds noise: its samples solve no ODE"
+        return "the sampler adds noise with these options: its samples solve no ODE"
     if cell.card.clip is not None:
         return "the denoised estimate is clipped, which is no part of the ODE; set the model's clip: null"
     return None

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from unit_noise import Coefficients
 
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.denoiser import Denoised
@@ -16,18 +17,6 @@ from diffbench.samplers.integrate import integrate
 CHAIN = schedule_from({"kind": "ddpm", "betas": "linear", "beta_start": 1e-4, "beta_end": 0.02, "steps": 1000})
 COSINE = schedule_from({"kind": "ddpm", "betas": "cosine", "steps": 1000})
 VE = schedule_from({"kind": "ve", "sigma_min": 0.05, "sigma_max": 20.0})
-
-
-class Coefficients:
-    """Unit vectors in place of noise: the start is the first, the i-th step's noise the (i+1)-th."""
-
-    def __init__(self, count, start):
-        self.count, self.start = count, start
-
-    def normal(self, purpose, step, *interval):
-        vector = torch.zeros(1, self.count, 1, 1, dtype=torch.float64)
-        vector[0, 0 if purpose == "start" else 1 + step] = self.start if purpose == "start" else 1.0
-        return vector
 
 
 def variances(grid, schedule, data_variance, position):

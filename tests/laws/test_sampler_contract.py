@@ -112,6 +112,7 @@ def test_stochastic_is_what_the_catalog_says(variant):
 
     integrate(sampler, MIXTURE, time_grid(VP, 6), VP, Listening(9, range(2), (2, 1, 1), dtype=torch.float64))
     assert (drawn != {"start"}) == entry.stochastic(options)
+    assert entry.order_of(options) is None or not entry.stochastic(options), "only an ODE's solver has an order"
 
 
 def test_every_sampler_runs_on_every_family_it_does_not_exclude(variant):

@@ -6,7 +6,7 @@ them: the start is the first unit vector, the i-th step's noise the (i+1)-th, an
 
 import numpy as np
 import pytest
-import torch
+from unit_noise import Coefficients
 
 from diffbench.catalog import SAMPLERS, load
 from diffbench.diffusion.denoiser import Denoised
@@ -15,18 +15,6 @@ from diffbench.diffusion.schedule import schedule_from
 from diffbench.samplers.integrate import integrate
 
 VE = schedule_from({"kind": "ve", "sigma_min": 0.05, "sigma_max": 20.0})
-
-
-class Coefficients:
-    """Unit vectors in place of noise."""
-
-    def __init__(self, count, start):
-        self.count, self.start = count, start
-
-    def normal(self, purpose, step, *interval):
-        vector = torch.zeros(1, self.count, 1, 1, dtype=torch.float64)
-        vector[0, 0 if purpose == "start" else 1 + step] = self.start if purpose == "start" else 1.0
-        return vector
 
 
 def variance(name, options, steps, data_variance):

@@ -111,7 +111,7 @@ def test_a_sampler_that_is_not_in_the_catalog_is_not_held_to_an_ode():
     known = Solutions(spec.metrics).beside(replace(unknown, method="heun"), schedule, grid)
     assert isinstance(known.solutions["solver_error"], Solution), "evaluations that are not planned don't matter"
     planned = Solutions(spec.metrics).beside(unknown, schedule, grid)
-    assert planned.solutions["solver_error"].startswith("whether library:heun adds noise is not known")
+    assert planned.solutions["solver_error"].startswith("whether the sampler adds noise is not known")
     assert planned.keep_x0, "there are no features to keep"
 
 

@@ -47,7 +47,7 @@ def test_sweeps_multiply_and_show_only_what_is_swept() -> None:
     assert (first.card.clip, last.card.clip) == (None, (-1.0, 1.0))
     assert (first.dtype, last.dtype) == ("float32", "bfloat16")
     assert first.channels_last and last.channels_last
-    assert len({cell.id for cell in planned}) == 16
+    assert len({cell.id for cell in planned}) == 12, "without churn its noise means nothing"
     assert first.key == "m/s[dtype=float32,clip=null,s_churn=0.0,s_noise=1.0]/nfe=5"
 
 
