@@ -12,6 +12,14 @@ class DiffbenchError(Exception):
     exit_code: ClassVar[int] = 4
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, in one line; an exception that is not ours is named."""
+    said = " ".join(str(error).split())
+    if isinstance(error, DiffbenchError):
+        return said
+    return f"{type(error).__name__}: {said or 'without a word'}"
+
+
 class UsageError(DiffbenchError):
     """The command line, or an argument of the Python API, asks for something impossible."""
 

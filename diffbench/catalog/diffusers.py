@@ -117,7 +117,7 @@ def _evaluations(scheduler: str, steps: int, config: Mapping[str, Any]) -> int:
     if scheduler in _TWICE:
         return 2 * steps - 1
     if scheduler == "PNDMScheduler":  # Runge-Kutta warm-up, or one repeated evaluation in its place
-        return steps + (1 if config.get("skip_prk_steps") else 9)
+        return steps + (min(steps - 1, 1) if config.get("skip_prk_steps") else 9)
     return steps
 
 

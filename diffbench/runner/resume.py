@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from diffbench.document.words import counted
-from diffbench.errors import CardError, OtherCode, StoreError, WeightsError
+from diffbench.errors import CardError, OtherCode, StoreError, WeightsError, one_line
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.probe import ask_model, ask_sampler
 from diffbench.status.stored import cell_probe, model_probe
@@ -48,7 +48,7 @@ def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -
             probed.failed[cell.id] = "out of device memory at 8 samples: the device is too small, or in use"
             continue
         except Exception as error:  # a model's or sampler's own; the other cells go on
-            probed.failed[cell.id] = f"{type(error).__name__}: {error}"
+            probed.failed[cell.id] = one_line(error)
             continue
         asked.append((cell, model_path, cell_path))
     changed = _changed(run, asked, models, samplers)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError
+from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError, one_line
 from diffbench.runner.execute import own_grid, run_shard
 from diffbench.runner.features import StoredCell, Tally
 from diffbench.runner.loaded import Loaded
@@ -135,8 +135,7 @@ class Sampling:
             except (StoreError, WeightsError, CardError, OSError):
                 raise
             except Exception as error:  # a model's or sampler's own; the other cells go on
-                said = " ".join(str(error).split()) or "without a word"
-                self.fail(cell, f"{type(error).__name__}: {said}")
+                self.fail(cell, one_line(error))
         return made
 
     def _make(self, cell: Cell, shard: ShardRange) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from diffbench.errors import StoreError
+from diffbench.errors import StoreError, one_line
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import peak_memory_mb, reset_peak_memory, synchronise
 from diffbench.runner.execute import make_sampler, sample_images
@@ -137,7 +137,7 @@ def timing_pass(
             try:
                 _block(timing, cell, model_of(cell), device)
             except Exception as error:
-                timing.errors[cell.id] = f"{type(error).__name__}: {error}"
+                timing.errors[cell.id] = one_line(error)
             advance(time.perf_counter() - begin)
         order = [cell for cell in order if cell.id not in timing.errors]
         timing.rounds += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import sys
@@ -16,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffbench.catalog.diffusers import FROM_THE_MODEL
+from diffbench.catalog.diffusers import scheduler_faults, schedulers
 from diffbench.diffusion.denoiser import Denoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
-from diffbench.errors import ScheduleError, UsageError
+from diffbench.errors import CellFailed, ScheduleError, UsageError, one_line
 from diffbench.samplers.integrate import Noise
 
 # The float32 product of diffusers is 8e-5 off in sigma at t = 0.
@@ -74,48 +73,40 @@ class DiffusersScheduler:
     ``clip_sample`` is off unless ``config`` says otherwise. ``step`` holds arguments of the class's ``step``, such as
     ``eta``. Every draw of the class at step i is the ``step`` noise i.
 
-    Raises UsageError for a class that diffusers lacks, a key that its ``__init__`` does not take, and a key that the
-    model decides (``FROM_THE_MODEL``).
+    Raises UsageError for a class that diffusers lacks, and for what ``scheduler_faults`` finds.
     """
 
     def __init__(
         self, scheduler: str, config: Mapping[str, Any] | None = None, step: Mapping[str, Any] | None = None
     ) -> None:
-        found = getattr(import_module("diffusers"), scheduler, None)
-        if not (isinstance(found, type) and hasattr(found, "set_timesteps") and hasattr(found, "step")):
+        if scheduler not in schedulers():
             raise UsageError(f"diffusers has no scheduler {scheduler!r}")
+        for _, said in scheduler_faults(scheduler, config, step):
+            raise UsageError(said)
         self.name = scheduler
         self.config = dict(config or {})
         self.step_arguments = dict(step or {})
-        self._class: Any = found
+        self._class: Any = getattr(import_module("diffusers"), scheduler)
         logging.getLogger("diffusers").setLevel(logging.ERROR)  # it would repeat its advice for every batch
-        self._takes = set(inspect.signature(found).parameters)
-        for key in self.config:
-            if key in FROM_THE_MODEL:
-                raise UsageError(f"{scheduler}: {key} comes from the model; leave it out of the config")
-            if key not in self._takes:
-                raise UsageError(f"{scheduler} takes no {key!r}; it takes {', '.join(sorted(self._takes))}")
 
     def build(self, schedule: NoiseSchedule, steps: int, device: torch.device | str = "cpu") -> Any:
         """A fresh scheduler, set to ``steps`` steps.
 
         Raises ScheduleError for a class, or a config, whose alpha_bar isn't the chain's, or that goes from data to
-        noise; UsageError for a class that needs a missing package.
+        noise; UsageError for a class that needs a missing package; CellFailed for what the class itself refuses.
         """
-        chain = Chain.of(schedule)
-        needed = {"num_train_timesteps", "trained_betas"}
-        if not needed <= self._takes:
-            raise ScheduleError(f"{self.name} takes no trained_betas, so it can't have the model's schedule")
+        chain, takes = Chain.of(schedule), schedulers()[self.name].config
         own = {"num_train_timesteps": len(chain.sigmas), "trained_betas": chain.betas.tolist()}
         own |= {"prediction_type": "epsilon", "clip_sample": False}
         try:  # they take the logarithm of a last sigma of 0
             with np.errstate(divide="ignore"):
-                built = self._class(**{key: value for key, value in own.items() if key in self._takes} | self.config)
+                built = self._class(**{key: value for key, value in own.items() if key in takes} | self.config)
                 built.set_timesteps(steps, device=device)
         except ImportError as error:
-            raise UsageError(
-                f"{self.name} needs a package that is not installed: {' '.join(str(error).split())}"
-            ) from None
+            raise UsageError(f"{self.name} needs a package that is not installed: {one_line(error)}") from None
+        except Exception as error:  # of diffusers' own; it says what
+            refused = f"{self.name} of diffusers can't take {steps} steps with this config"
+            raise CellFailed(f"{refused}: {one_line(error)}") from None
         alpha_bar = getattr(built, "alphas_cumprod", None)
         if alpha_bar is None or not np.allclose(alpha_bar.double(), chain.alphas_cumprod, rtol=_ALPHA_BAR_SLACK):
             raise ScheduleError(f"{self.name}: its alpha_bar is not the model's")

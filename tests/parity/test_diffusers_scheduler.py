@@ -13,7 +13,7 @@ from diffbench.diffusion.denoiser import Clipped, Counted, NetworkDenoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.noise import NoiseSource
-from diffbench.errors import ScheduleError, UsageError
+from diffbench.errors import CellFailed, ScheduleError, UsageError
 from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler, _Path
@@ -178,8 +178,10 @@ def test_path_of_the_sde_scheduler():
     [
         ("DDIMSchedular", {}, "no scheduler"),
         ("UNet2DModel", {}, "no scheduler"),
-        ("DDIMScheduler", {"solver_order": 2}, "takes no 'solver_order'"),
+        ("DDIMScheduler", {"solver_order": 2}, 'takes no "solver_order"'),
         ("DDIMScheduler", {"prediction_type": "sample"}, "comes from the model"),
+        ("FlowMatchEulerDiscreteScheduler", {}, "trained_betas"),
+        ("DDIMInverseScheduler", {}, "from data to noise"),
     ],
 )
 def test_refused_at_once(name, config, said):
@@ -190,15 +192,31 @@ def test_refused_at_once(name, config, said):
 @pytest.mark.parametrize(
     ("name", "config", "schedule", "said"),
     [
-        ("IPNDMScheduler", {}, SCHEDULE, "alpha_bar|trained_betas"),
-        ("FlowMatchEulerDiscreteScheduler", {}, SCHEDULE, "trained_betas"),
-        ("DDIMInverseScheduler", {}, SCHEDULE, "rise"),
+        ("IPNDMScheduler", {}, SCHEDULE, "alpha_bar"),
         ("DDIMScheduler", {"rescale_betas_zero_snr": True}, SCHEDULE, "alpha_bar"),
     ],
 )
 def test_schedules_that_are_not_the_models(name, config, schedule, said):
     with pytest.raises(ScheduleError, match=said):
         DiffusersScheduler(name, config).evaluated(schedule, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "steps"),
+    [("PNDMScheduler", {}, 3), ("DPMSolverMultistepScheduler", {"timestep_spacing": "nonsense"}, 5)],
+)
+def test_what_a_class_refuses_is_told(name, config, steps):
+    said = f"^{name} of diffusers can't take {steps} steps with this config: ValueError: "
+    with pytest.raises(CellFailed, match=said):
+        DiffusersScheduler(name, config).build(SCHEDULE, steps)
+
+
+def test_warming_up_without_runge_kutta():
+    config = {"skip_prk_steps": True}
+    for steps in (1, 2, 5):
+        spent = len(DiffusersScheduler("PNDMScheduler", config).evaluated(SCHEDULE, steps)["t"])
+        entry = SAMPLERS[f"{PREFIX}PNDMScheduler"]
+        assert spent == entry.nfe(steps, options=entry.options(config=config))
 
 
 def test_heun():
