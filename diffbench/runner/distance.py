@@ -83,7 +83,7 @@ def write_convergence(folder: Path, cells: Sequence[Cell], scorer: Scorer) -> No
 
 def _of_metric(cells: Sequence[Cell], scorer: Scorer, metric: str) -> dict[str, Any]:
     solutions: dict[str, dict[str, Any]] = {}
-    series: dict[str, list[tuple[str, float, Score, float]]] = {}
+    series: dict[str, list[tuple[Cell, float, Score, float]]] = {}
     for cell in cells:
         solution, found = cell.solutions.get(metric), scorer.stored_score(cell, metric)
         if not isinstance(solution, Solution) or found is None:
@@ -94,22 +94,24 @@ def _of_metric(cells: Sequence[Cell], scorer: Scorer, metric: str) -> dict[str, 
             continue
         name = {"model": cell.model, "solution": solution.label, "sigma_max": solution.sigma_max, "n": cell.n}
         solutions[solution.cell.id] = {**name, "own_error": own, "resolved": RESOLVED * own}
-        adaptive = cell.budget is None
-        options = {key: v for key, v in cell.options.items() if not (adaptive and key in TOLERANCES)}
+        options = {key: v for key, v in cell.options.items() if cell.budget is not None or key not in TOLERANCES}
         own_name = {"model": cell.model, "sampler": cell.sampler, "options": options, "grid": cell.grid_label}
-        series.setdefault(json.dumps(own_name, sort_keys=True), []).append((solution.cell.id, *found, own))
+        series.setdefault(json.dumps(own_name, sort_keys=True), []).append((cell, *found, own))
     orders = []
     for who, points in series.items():
-        fit = _fit(points)
+        fit = _fit(points, metric)
         said = {"order": fit.value, "ci_low": fit.ci_low, "ci_high": fit.ci_high, "n": fit.n, "reason": fit.reason}
         orders.append({**json.loads(who), **said})
     return {"solutions": solutions, "orders": orders}
 
 
-def _fit(points: Sequence[tuple[str, float, Score, float]]) -> Score:
-    """The order over points (id of the solution, evaluations, score, the solution's own error)."""
-    ids, *columns = zip(*points, strict=True)
-    if len(set(ids)) > 1:
+def _fit(points: Sequence[tuple[Cell, float, Score, float]], metric: str) -> Score:
+    """The order over points (cell, evaluations, score, its solution's own error) of one sampler."""
+    cells, *columns = zip(*points, strict=True)
+    if any(cell.budget is None for cell in cells):
+        reason = "it chooses its own steps: how errors fall with evaluations is the step control's doing as well"
+        return score_without_error(None, cells[0].n, reason)
+    if len({cell.solutions[metric].cell.id for cell in cells}) > 1:
         reason = "its budgets start or land at different noise levels: errors against different solutions"
-        return score_without_error(None, points[0][2].n, reason)
+        return score_without_error(None, cells[0].n, reason)
     return fitted_order(*columns)

@@ -121,7 +121,7 @@ def test_adaptive_samplers_converge_along_their_tolerances(tmp_path):
     rows = of(tmp_path / "run", "rk").sort_values("nfe")
     assert rows["budget"].isna().all() and rows["value"].is_monotonic_decreasing and (rows["value"] > 0).all()
     (fit,) = read_sealed(tmp_path / "run" / CONVERGENCE)["solver_error"]["orders"]
-    assert fit["options"] == {} and fit["order"] > 3
+    assert fit["options"] == {} and fit["order"] is None and "its own steps" in fit["reason"]
     draw(tmp_path / "run")
     assert "| gaussian-mixture | rk | 5 |" in (tmp_path / "run" / "report.md").read_text()
 
