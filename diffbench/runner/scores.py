@@ -14,7 +14,7 @@ from diffbench.results import Row
 from diffbench.runner.distance import Distances
 from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
-from diffbench.runner.score_cache import ScoreCache
+from diffbench.status.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score, score_without_error
 from diffbench.scoring.signature import signature

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_run import cells, count_shards, rows, run, tiny_suite, tree
 
-from diffbench.runner.score_cache import INFLUENCE, SCORES, ScoreCache
+from diffbench.status.score_cache import INFLUENCE, SCORES, ScoreCache
 from diffbench.scoring import inception_score
 from diffbench.scoring.interval import Score
 from diffbench.status import code

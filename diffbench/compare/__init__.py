@@ -1,0 +1,1 @@
+"""Two runs, or the cells of one: paired differences and verdicts."""

@@ -1,0 +1,79 @@
+"""The difference of two scores whose samples start from the same noise, sample by sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffbench.errors import ScoringError
+from diffbench.scoring.interval import Score
+
+FEWEST = 50
+"""Samples below which a mean of influence values, which may be skewed, is not held to follow Student's law."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``value`` = new - base, in the metric's unit.
+
+    Attributes:
+        base: the one score's value; None if it is missing.
+        new: the other's.
+        value: their difference; None if one of them is missing.
+        se: its standard error; 0 where all influence values are equal; None if unknown, for the stated ``reason``.
+        correlation: of the two scores' influence values, -1 to 1; None where one of them does not vary.
+        gain: how many times more samples an unpaired comparison would need for the same error; None where se is 0.
+        n: samples on each side.
+        reason: why something above is None.
+    """
+
+    base: float | None
+    new: float | None
+    value: float | None
+    se: float | None
+    correlation: float | None
+    gain: float | None
+    n: int
+    reason: str | None
+
+    def interval(self, z: float = 1.96) -> tuple[float, float] | None:
+        """Value ± z se; None without an error."""
+        if self.value is None or self.se is None:
+            return None
+        return self.value - z * self.se, self.value + z * self.se
+
+
+def paired(base: Score, new: Score) -> Difference:
+    """The paired difference: SE = sd(influence_new - influence_base) / sqrt(n), sd with n - 1.
+
+    Sample i of both sides starts from the same noise, so that what is common to both cancels; nothing is resampled
+    (the delta method for a difference of functionals: van der Vaart 1998, chapter 20). The reference is held fixed.
+
+    Raises:
+        ScoringError: the scores are of different numbers of samples.
+    """
+    if base.n != new.n:
+        raise ScoringError(f"scores of {base.n} and {new.n} samples can't be paired")
+    if base.value is None or new.value is None:
+        side, score = ("base", base) if base.value is None else ("new", new)
+        return _without_error(base, new, None, f"{side} has no value: {score.reason}")
+    value = new.value - base.value
+    if base.influence is None or new.influence is None:
+        side, score = ("base", base) if base.influence is None else ("new", new)
+        return _without_error(base, new, value, f"{side} has no values per sample: {score.reason}")
+    apart = new.influence - base.influence
+    se = float(np.std(apart, ddof=1)) / math.sqrt(base.n)
+    spread = [float(np.var(influence, ddof=1)) for influence in (base.influence, new.influence)]
+    correlation, gain = None, None
+    if min(spread) > 0:
+        covariance = float(np.cov(base.influence, new.influence, ddof=1)[0, 1])
+        correlation = max(-1.0, min(1.0, covariance / math.sqrt(spread[0] * spread[1])))
+    if se > 0:
+        gain = sum(spread) / base.n / se**2
+    return Difference(base.value, new.value, value, se, correlation, gain, base.n, None)
+
+
+def _without_error(base: Score, new: Score, value: float | None, reason: str) -> Difference:
+    return Difference(base.value, new.value, value, None, None, None, base.n, reason)
