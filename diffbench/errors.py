@@ -104,6 +104,18 @@ class IncompleteRun(DiffbenchError):
     exit_code = 3
 
 
+class Regression(DiffbenchError):
+    """Something that is compared is worse than its margin allows."""
+
+    exit_code = 1
+
+
+class Inconclusive(DiffbenchError):
+    """More samples are needed to tell whether something is worse."""
+
+    exit_code = 3
+
+
 class Interrupted(DiffbenchError):
     """The user stopped the run; repeating the command resumes it."""
 

@@ -12,6 +12,7 @@ import click
 
 from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
+from diffbench.cli.compare import compare
 from diffbench.cli.group import cli
 from diffbench.cli.lists import list_
 from diffbench.cli.look import plan, status, validate
@@ -19,7 +20,7 @@ from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.errors import DiffbenchError
 
-for command in (run, plan, validate, status, merge, report, list_, cache, bench):
+for command in (run, plan, validate, status, merge, report, compare, list_, cache, bench):
     cli.add_command(command)
 
 

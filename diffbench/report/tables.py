@@ -93,12 +93,20 @@ def terminal_table(table: pd.DataFrame) -> RichTable:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
-    content = results_table(views, list(dict.fromkeys(metric for metric in (main, "fid", "is") if metric)))
+    return rich_table(results_table(views, list(dict.fromkeys(metric for metric in (main, "fid", "is") if metric))))
+
+
+def rich_table(content: Table, widest: int = 28) -> RichTable:
+    """A table for a terminal; text columns are at most so wide."""
     drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
         left = index not in content.numbers
         drawn.add_column(
-            column, justify="left" if left else "right", overflow="ellipsis", no_wrap=True, max_width=28 if left else 16
+            column,
+            justify="left" if left else "right",
+            overflow="ellipsis",
+            no_wrap=True,
+            max_width=widest if left else 16,
         )
     for index, row in enumerate(content.rows):
         if index in content.groups and index:

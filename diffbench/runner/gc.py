@@ -13,8 +13,8 @@ from pathlib import Path
 
 from diffbench.errors import StoreError
 from diffbench.runner.features import StoredCell, stored_cell
-from diffbench.status.score_cache import ScoreCache
 from diffbench.status.code import scoring_code
+from diffbench.status.score_cache import ScoreCache
 from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed

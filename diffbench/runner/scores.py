@@ -14,11 +14,11 @@ from diffbench.results import Row
 from diffbench.runner.distance import Distances
 from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
-from diffbench.status.score_cache import ScoreCache
 from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score, score_without_error
 from diffbench.scoring.signature import signature
 from diffbench.status.code import scoring_code
+from diffbench.status.score_cache import ScoreCache
 from diffbench.status.stored import wanted
 from diffbench.store.shards import Arrays, Flaw, Store
 from diffbench.suite.choices import MetricChoice

@@ -72,6 +72,17 @@ class ScoreCache:
         write_together(self.folder, {INFLUENCE: data, SCORES: seal(content)})
 
 
+def stored_influence(folder: Path) -> tuple[str, Arrays]:
+    """The digest of a scored cell's features, and influence values (n,) by signature, whatever code computed them.
+
+    Raises StoreError if the cell has no scores, or they are damaged.
+    """
+    content = read_sealed(folder / SCORES)
+    if content.get("format") != FORMAT:
+        raise StoreError(f"{folder / SCORES}: its format is {content.get('format')!r}, not {FORMAT}")
+    return str(content["features"]), _influence(folder / INFLUENCE, str(content["influence"]))
+
+
 def _influence(path: Path, sha256: str) -> Arrays:
     data = read_bytes(path)
     if hashlib.sha256(data).hexdigest() != sha256:

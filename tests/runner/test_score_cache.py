@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_run import cells, count_shards, rows, run, tiny_suite, tree
 
-from diffbench.status.score_cache import INFLUENCE, SCORES, ScoreCache
 from diffbench.scoring import inception_score
 from diffbench.scoring.interval import Score
 from diffbench.status import code
+from diffbench.status.score_cache import INFLUENCE, SCORES, ScoreCache
 
 
 @pytest.fixture(scope="module")

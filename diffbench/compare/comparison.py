@@ -1,0 +1,208 @@
+"""Two sides to one table of verdicts: evaluations and samples, which need no test, then every metric, then costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffbench.catalog import COSTS, METRICS
+from diffbench.compare.equality import Equality, equality
+from diffbench.compare.join import Joined, cell_key, join, label
+from diffbench.compare.paired import Difference, paired
+from diffbench.compare.side import Row, Side, score_of
+from diffbench.compare.verdict import ALPHA, MARGIN, Gate, Margin, Verdict, Word, verdicts
+
+NFE = "nfe"
+UNGATED = frozenset({"is"})
+"""Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018)."""
+COST_MARGIN = Margin(0.05)
+
+Adjust = Literal["holm", "bh"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric of one cell on both sides; ``gated``: whether its verdict decides the exit code."""
+
+    base: Row
+    new: Row
+    metric: str
+    difference: Difference
+    verdict: Verdict
+    gated: bool
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a negative difference is an improvement."""
+        return self.metric == NFE or bool(self.new["better"] == "lower")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that two sides were found to differ in.
+
+    Attributes:
+        base: name of the one side.
+        new: name of the other.
+        rows: cell by cell in the new side's order.
+        samples: equality of samples by cell key.
+        only_base: rows that the new side lacks.
+        only_new: rows that the base lacks.
+        other_code: cells of the new side that other code sampled than that of its last session.
+        alpha: false alarms of the whole table, in WORSE and in BETTER each.
+        adjust: how they are shared.
+    """
+
+    base: str
+    new: str
+    rows: tuple[Compared, ...]
+    samples: Mapping[tuple[Any, ...], Equality]
+    only_base: tuple[Row, ...]
+    only_new: tuple[Row, ...]
+    other_code: tuple[str, ...]
+    alpha: float
+    adjust: Adjust
+
+    def count(self, word: Word) -> int:
+        """Gated rows with that verdict."""
+        return sum(row.verdict.word == word for row in self.rows if row.gated)
+
+    @property
+    def gate(self) -> Gate:
+        """The worst outcome of the gated rows.
+
+        Inconclusive as well where the new side lacks rows of the base, has samples of other code than it says that it
+        runs, or where nothing is gated.
+        """
+        gates = [row.verdict.gate for row in self.rows if row.gated]
+        if "fail" in gates:
+            return "fail"
+        doubt = "inconclusive" in gates or not gates or self.only_base or self.other_code
+        return "inconclusive" if doubt else "pass"
+
+
+def compare(
+    base: Side,
+    new: Side,
+    gates: Mapping[str, Margin] | None = None,
+    alpha: float = ALPHA,
+    adjust: Adjust = "holm",
+) -> Comparison:
+    """Compare all cells that both sides have.
+
+    Args:
+        base: what is expected.
+        new: what is judged.
+        gates: the margin of each metric that decides (``nfe``, ``seconds_per_image`` … too); None: every quality metric
+            but IS with 1%, and evaluations exactly.
+        alpha: false alarms of the whole table.
+        adjust: ``holm`` bounds the chance of one, ``bh`` their share among all alarms.
+
+    Raises:
+        UsageError: no cell in common, or scores of different things.
+        StoreError: stored images are damaged.
+    """
+    joined = join(base, new)
+    rows = [*_evaluations(joined, gates), *_quality(base, new, joined, gates, alpha, adjust)]
+    rows += _costs(base, new, joined, gates)
+    order = {cell_key(row): place for place, (_, row) in reversed(list(enumerate(joined.pairs)))}
+    rows.sort(key=lambda row: order[cell_key(row.new)])
+    cells = {cell_key(row): (first, row) for first, row in joined.pairs if row["status"] == first["status"] == "ok"}
+    samples = {key: equality(base, first["cell"], new, row["cell"]) for key, (first, row) in cells.items()}
+    stale = tuple(label(row) for _, row in cells.values() if new.code and new.codes(row["cell"]) != {new.code})
+    return Comparison(
+        base.name, new.name, tuple(rows), samples, joined.only_base, joined.only_new, stale, alpha, adjust
+    )
+
+
+def _evaluations(joined: Joined, gates: Mapping[str, Margin] | None) -> list[Compared]:
+    """One row a cell with a budget: the counted evaluations must be the same. Adaptive cells spend what they need."""
+    cells = {
+        cell_key(new): (base, new) for base, new in joined.pairs if base["nfe"] is not None and new["nfe"] is not None
+    }
+    return [
+        Compared(base, new, NFE, *_exactly(base["nfe"], new["nfe"], new["n"] or 0), gates is None or NFE in gates)
+        for base, new in cells.values()
+        if new["budget"] is not None
+    ]
+
+
+def _exactly(base: float, new: float, n: int) -> tuple[Difference, Verdict]:
+    difference = Difference(base, new, new - base, 0.0, None, None, n, None)
+    word: Word = "SAME" if new == base else "WORSE" if new > base else "BETTER"
+    gate: Gate = "pass" if new == base else "fail"
+    return difference, Verdict(word, gate, None, None, 0.0, None, None, None if new == base else "must be equal")
+
+
+def _quality(
+    base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | None, alpha: float, adjust: Adjust
+) -> list[Compared]:
+    pairs = [(one, other) for one, other in joined.pairs if other["metric"] in METRICS and _comparable(one, other)]
+    differences = [paired(score_of(base, one), score_of(new, other)) for one, other in pairs]
+    margins = [(gates or {}).get(other["metric"], Margin(MARGIN)) for _, other in pairs]
+    lower = [bool(other["better"] == "lower") for _, other in pairs]
+    gated = [other["metric"] in gates if gates is not None else other["metric"] not in UNGATED for _, other in pairs]
+    found: list[Verdict] = [_ABSENT] * len(pairs)
+    for decides in (True, False):  # what only informs costs those that decide no power
+        own = [index for index, yes in enumerate(gated) if yes is decides]
+        chosen = verdicts(
+            [differences[i] for i in own], [lower[i] for i in own], [margins[i] for i in own], alpha, adjust
+        )
+        for index, verdict in zip(own, chosen, strict=True):
+            new_failed = pairs[index][0]["value"] is not None and pairs[index][1]["status"] == "failed"
+            found[index] = _failed(pairs[index][1]["reason"]) if new_failed else verdict
+    return [
+        Compared(*pair, pair[1]["metric"], difference, verdict, yes)
+        for pair, difference, verdict, yes in zip(pairs, differences, found, gated, strict=True)
+    ]
+
+
+def _failed(reason: str) -> Verdict:
+    return Verdict("WORSE", "fail", None, None, None, None, None, f"failed: {reason}")
+
+
+_ABSENT = Verdict("INCONCLUSIVE", "inconclusive", None, None, None, None, None, None)
+
+
+def _comparable(base: Row, new: Row) -> bool:
+    """Whether there is anything to tell: cells that both sides skipped are the same."""
+    return not (base["status"] == new["status"] == "skipped")
+
+
+def _costs(base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | None) -> list[Compared]:
+    """Costs of separate runs can't be paired: only intervals that lie apart tell, and only on the same device."""
+    rows = []
+    for one, other in joined.pairs:
+        if other["metric"] not in COSTS or one["value"] is None or other["value"] is None:
+            continue
+        margin = (gates or {}).get(other["metric"], COST_MARGIN)
+        difference = Difference(one["value"], other["value"], other["value"] - one["value"], None, None, None,
+                                other["n"] or 0, None)  # fmt: skip
+        verdict = _apart(one, other, margin) if base.device == new.device != "" else _ELSEWHERE
+        rows.append(Compared(one, other, other["metric"], difference, verdict, other["metric"] in (gates or {})))
+    return rows
+
+
+_ELSEWHERE = Verdict("INCONCLUSIVE", "inconclusive", None, None, None, None, None, "timed on different devices")
+
+
+def _apart(base: Row, new: Row, margin: Margin) -> Verdict:
+    """By the intervals' ends: WORSE where even the best ratio is beyond the margin, SAME where all are inside."""
+    sides = [(row["ci_low"], row["ci_high"]) for row in (base, new)]
+    delta = margin.of(base["value"])
+    if any(end is None for side in sides for end in side):
+        return Verdict(
+            "INCONCLUSIVE", "inconclusive", None, None, delta, None, None, "no interval: too few timed blocks"
+        )
+    (base_low, base_high), (new_low, new_high) = sides if new["better"] == "lower" else _turned(sides)
+    least, most = new_low - base_high, new_high - base_low
+    word: Word = "WORSE" if least > delta else "BETTER" if most < -delta else "INCONCLUSIVE"
+    if most < delta and least > -delta:
+        word = "SAME"
+    gate: Gate = "fail" if word == "WORSE" else "pass" if most < delta else "inconclusive"
+    return Verdict(word, gate, None, None, delta, None, None, "intervals of separate timing passes")
+
+
+def _turned(sides: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(-high, -low) for low, high in sides]

@@ -1,0 +1,132 @@
+"""One side of a comparison: the table of a run folder, and what is stored of every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbench import results
+from diffbench.catalog import METRICS
+from diffbench.errors import StoreError
+from diffbench.scoring.interval import Score
+from diffbench.status.score_cache import stored_influence
+from diffbench.store.sealed import read_sealed
+from diffbench.store.shards import IMAGES, Store
+
+Row = Mapping[str, Any]
+Images = NDArray[np.uint8]
+Stored = tuple[str, Mapping[str, NDArray[np.float64]]]
+
+
+class Side(Protocol):
+    """What a comparison needs to know of one side."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        ...
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of its results table."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Type and name of the device that it was timed on; empty if that is not known."""
+        ...
+
+    @property
+    def code(self) -> str:
+        """Hash of the sampling code of its last session; empty if that is not known."""
+        ...
+
+    def stored(self, cell: str) -> Stored:
+        """Digest of a cell's features, and influence values (n,) by signature. Raises StoreError."""
+        ...
+
+    def images(self, cell: str) -> Images:
+        """The kept images of a cell from sample 0 on, (k, C, H, W), k = 0 if there are none. Raises StoreError."""
+        ...
+
+    def codes(self, cell: str) -> frozenset[str]:
+        """Hashes of the sampling code that made the cell's samples. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True)
+class RunSide:
+    """A run folder."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    _stored: dict[str, Stored] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path) -> RunSide:
+        """Read the table of a run folder. Raises StoreError if there is none, or it is damaged or newer."""
+        table = results.read(path)
+        provenance = path / "provenance.json"
+        return cls(path, results.rows(table), read_sealed(provenance) if provenance.is_file() else {})
+
+    @property
+    def name(self) -> str:
+        """The folder's path as given."""
+        return str(self.path)
+
+    @property
+    def device(self) -> str:
+        """As the provenance names it, with its number of threads."""
+        device = self.provenance.get("device") or {}
+        return " ".join(str(value) for _, value in sorted(device.items()))
+
+    @property
+    def code(self) -> str:
+        """As the provenance has it."""
+        return str(self.provenance.get("code", ""))
+
+    def stored(self, cell: str) -> Stored:
+        """Of the scores beside the cell's shards; read once."""
+        if cell not in self._stored:
+            self._stored[cell] = stored_influence(Store(self.path).folder(cell))
+        return self._stored[cell]
+
+    def images(self, cell: str) -> Images:
+        """Of the cell's shards."""
+        store, end = Store(self.path), 0
+        found: list[Images] = []
+        for shard in store.ranges(cell):
+            if shard.first < end:  # a short shard that a longer one has replaced
+                continue
+            if shard.first > end or IMAGES not in store.manifest(cell, shard)["artefacts"]:
+                break
+            kept: Images = store.read(cell, shard, IMAGES)[0][IMAGES]
+            found.append(kept)
+            end = shard.last if len(kept) == shard.size else -1
+            if end < 0:
+                break
+        return np.concatenate(found) if found else np.zeros((0, 1, 1, 1), np.uint8)
+
+    def codes(self, cell: str) -> frozenset[str]:
+        """Of the manifests of the cell's shards."""
+        store = Store(self.path)
+        return frozenset(str(store.manifest(cell, shard)["code"]) for shard in store.ranges(cell))
+
+
+def score_of(side: Side, row: Row) -> Score:
+    """A row's score, with its influence values where they are stored; the reason says why not."""
+    influence, reason = None, row["reason"]
+    if row["metric"] in METRICS and row["se"] is not None:
+        try:
+            influence = side.stored(row["cell"])[1].get(row["signature"])
+        except StoreError as error:
+            reason = str(error)
+        if influence is None:
+            reason = reason or "its error is not one of values per sample"
+    return Score(row["value"], row["se"], row["ci_low"], row["ci_high"], row["n"] or 0, influence, reason)

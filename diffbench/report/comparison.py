@@ -1,0 +1,187 @@
+"""A comparison as text: for the terminal, as Markdown for a pull request, as JUnit XML for CI, as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from diffbench.compare.comparison import NFE, Compared, Comparison
+from diffbench.compare.equality import Equality
+from diffbench.compare.join import cell_key, label
+from diffbench.document.words import counted
+from diffbench.report.frame import number, printable, title
+from diffbench.report.tables import Entry, Table, markdown, markdown_text
+
+_WORDS = ("WORSE", "INCONCLUSIVE", "BETTER", "SAME")
+_COLUMNS = ("cell", "metric", "base", "new", "difference", "rho", "verdict", "n to tell")
+_SHORT = {NFE: "NFE", "seconds_per_image": "s/image", "images_per_second": "images/s", "peak_memory_mb": "peak MB"}
+
+
+def name(row: Compared) -> str:
+    """The metric's name, short."""
+    return _SHORT.get(row.metric) or title(row.metric)
+
+
+def difference(row: Compared) -> str:
+    """``+0.12 ± 0.05``, with the 95% interval's half-width; signed, an en dash where there is none."""
+    found = row.difference
+    if found.value is None:
+        return "–"
+    if not found.se:
+        return f"{found.value:+.3g}" if found.value else "0"
+    half = 1.96 * found.se
+    return f"{'+' if found.value > 0 else '-' if found.value < 0 else ''}{number(abs(found.value))} ± {number(half, 2)}"
+
+
+def headline(comparison: Comparison) -> str:
+    """``2 worse, 1 better, 9 the same, 0 inconclusive of 12 gated``."""
+    found: Counter[str] = Counter(row.verdict.word for row in comparison.rows if row.gated)
+    words = {"WORSE": "worse", "BETTER": "better", "SAME": "the same", "INCONCLUSIVE": "inconclusive"}
+    told = ", ".join(f"{found[key]} {word}" for key, word in words.items())
+    return f"{told} of {found.total()} gated"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What the table does not show: rows of one side alone, samples of other code, and what the words mean."""
+    told = []
+    for side, rows in (("the new side", comparison.only_base), ("the base", comparison.only_new)):
+        cells = {cell_key(row): label(row) for row in rows}
+        if cells:
+            first, *others = cells.values()
+            more = f" and {len(others)} more" if others else ""
+            told.append(f"{side} lacks {len(rows)} rows that the other has: {first}{more}")
+    if comparison.other_code:
+        told.append(
+            f"{counted(len(comparison.other_code), 'cell')} ({comparison.other_code[0]} …) of other code than the new "
+            "side's last session ran: sample again (--force) before it gates anything"
+        )
+    told.append(f"samples: {_samples(list(comparison.samples.values()))}")
+    by = {"holm": "Holm: the chance of one", "bh": "Benjamini-Hochberg: their share among all"}[comparison.adjust]
+    told.append(
+        f"difference = new - base with its paired 95% interval; rho: correlation of the pairing; "
+        f"false alarms at most {comparison.alpha:g} for the whole table ({by})"
+    )
+    return told
+
+
+def _samples(found: Sequence[Equality]) -> str:
+    equal = sum(one.equal is True for one in found)
+    if equal == len(found):
+        return "all bit-equal"
+    told = f"{equal} of {counted(len(found), 'cell')} bit-equal"
+    apart = [one for one in found if one.psnr is not None]
+    if not apart:
+        return told
+    worst = min(one.psnr or 0.0 for one in apart)
+    return f"{told}; kept images differ by up to {max(one.largest or 0 for one in apart)} of 255, PSNR {worst:.1f} dB"
+
+
+def told_of(row: Compared) -> str:
+    """Verdict, with what would settle an open one."""
+    verdict = row.verdict
+    if verdict.word != "INCONCLUSIVE":
+        return verdict.word
+    if verdict.samples is not None:
+        return f"INCONCLUSIVE; n = {_about(verdict.samples)} would tell"
+    return f"INCONCLUSIVE: {verdict.reason}" if verdict.reason else "INCONCLUSIVE"
+
+
+def _about(samples: int) -> str:
+    """Two significant digits, upwards: the number is an estimate."""
+    unit = int("1" + "0" * max(0, len(str(samples)) - 2))
+    return f"{-(-samples // unit) * unit:,}"
+
+
+def comparison_table(comparison: Comparison, everything: bool = False) -> Table:
+    """What is not SAME of the gated rows, and what is BETTER or WORSE of the others (in brackets), the worst first.
+
+    ``everything``: all rows, in the new side's order.
+    """
+    rows = list(comparison.rows)
+    if not everything:
+        told = [r for r in rows if r.verdict.word in ("WORSE", "BETTER") or (r.gated and r.verdict.word != "SAME")]
+        rows = sorted(told, key=lambda row: _WORDS.index(row.verdict.word))
+    entries, groups = [], []
+    for index, row in enumerate(rows):
+        if not index or cell_key(row.new) != cell_key(rows[index - 1].new):
+            groups.append(index)
+        found = row.difference
+        rho = "–" if found.correlation is None else f"{found.correlation:.2f}"
+        verdict = row.verdict.word if row.gated else f"({row.verdict.word})"
+        more = "–" if row.verdict.samples is None else _about(row.verdict.samples)
+        values = (number(found.base, 4), number(found.new, 4), difference(row), rho)
+        texts = (label(row.new), name(row), *values, verdict, more)
+        strong = row.gated and row.verdict.word in ("WORSE", "BETTER")
+        entries.append(tuple(Entry(text, strong and column == 6) for column, text in enumerate(texts)))
+    return Table(_COLUMNS, tuple(entries), (2, 3, 4, 5, 7), tuple(groups))
+
+
+def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """One JSON-able row a cell and metric."""
+    return [
+        {
+            **{key: row.new[key] for key in ("model", "sampler", "options", "grid", "budget_kind", "budget", "n")},
+            "metric": row.metric,
+            "base": row.difference.base,
+            "new": row.difference.new,
+            "difference": row.difference.value,
+            "se": row.difference.se,
+            "correlation": row.difference.correlation,
+            "gain": row.difference.gain,
+            "verdict": row.verdict.word,
+            "gated": row.gated,
+            "gate": row.verdict.gate,
+            "margin": row.verdict.margin,
+            "p_worse": row.verdict.p_worse,
+            "p_better": row.verdict.p_better,
+            "detectable": row.verdict.detectable,
+            "samples_to_decide": row.verdict.samples,
+            "reason": row.verdict.reason or row.difference.reason,
+            "samples": str(comparison.samples.get(cell_key(row.new), "unknown")),
+        }
+        for row in comparison.rows
+    ]
+
+
+_GATES = {"pass": "✅ no regression", "fail": "❌ regression", "inconclusive": "⚠️ inconclusive"}
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """A comment for a pull request: the outcome, what is not the same, and everything folded away."""
+    lines = [f"### diffbench: {_GATES[comparison.gate]}", "", headline(comparison) + ".", ""]
+    short = comparison_table(comparison)
+    if short.rows:
+        lines += [markdown(short)]
+    lines += [f"- {markdown_text(note)}" for note in notes(comparison)]
+    full = markdown(comparison_table(comparison, everything=True))
+    summary = (
+        f"all {len(comparison.rows)} rows: base {markdown_text(comparison.base)}, new {markdown_text(comparison.new)}"
+    )
+    return "\n".join([*lines, "", f"<details><summary>{summary}</summary>", "", full, "</details>", ""])
+
+
+def as_junit(comparison: Comparison) -> bytes:
+    """JUnit XML: a test case for every gated row; failures are regressions, skipped ones inconclusive."""
+    gated = [row for row in comparison.rows if row.gated]
+    counts = Counter(row.verdict.gate for row in gated)
+    suite = ElementTree.Element(
+        "testsuite",
+        name="diffbench compare",
+        tests=str(len(gated)),
+        failures=str(counts["fail"]),
+        skipped=str(counts["inconclusive"]),
+        errors="0",
+    )
+    for row in gated:
+        case = ElementTree.SubElement(suite, "testcase", classname=printable(label(row.new)), name=printable(name(row)))
+        text = printable(
+            f"{number(row.difference.base, 4)} -> {number(row.difference.new, 4)}, {difference(row)}: {told_of(row)}"
+            + (f" ({row.verdict.reason})" if row.verdict.reason and row.verdict.word != "INCONCLUSIVE" else "")
+        )
+        if row.verdict.gate == "fail":
+            ElementTree.SubElement(case, "failure", message=text)
+        elif row.verdict.gate == "inconclusive":
+            ElementTree.SubElement(case, "skipped", message=text)
+    return bytes(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)) + b"\n"
