@@ -51,6 +51,10 @@ EQUIVALENT = {
     "singlestep.py: Singlestep.plan: ends = (*shares[1:], 1.0) if stages[i] > 1 else (1.11,)": "0 to any power is 0",
     "exponential.py: UniPC.plan: plan = empty_plan(grid, self.order + 2, corrector=True)": "a weight of zero more",
     "exponential.py: shares: return [0.01 for _ in indices]": "a constant has the same integral wherever its node lies",
+    "multistep.py: MultistepSampler.step: if plan.x_weight[i] != 2:": "x times one is a copy of x",
+    "runge_kutta.py: module: MOST_TRIES = 5001": "a bound on a loop that should not come near it",
+    "runge_kutta.py: _first_step: signed = guess / np.sign(end - begin)": "a sign is its own inverse",
+    "runge_kutta.py: solve_rk45: moved = moved - 0 * apart": "minus zero",
     "runge_kutta.py: module: STAGES = (0.01, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)": "the first stage is the step's start",
 }
 

@@ -41,24 +41,33 @@ def oscillator(times, x, rows):
     return torch.cat([x[:, 1:2] * (1 + t), -4 * x[:, 0:1] + torch.sin(3 * t)], dim=1)
 
 
+def burst(times, x, rows):
+    """At rest from the origin until t = 1: long steps run into the burst and are cut as far as they may be."""
+    t = torch.as_tensor(times, dtype=x.dtype).unsqueeze(1)
+    return torch.cat([300 * torch.exp(-(((t - 1) / 0.02) ** 2)) - 0 * x[:, :1], -x[:, 1:] - x[:, :1]], dim=1)
+
+
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
-@pytest.mark.parametrize(("begin", "end"), [(0.0, 3.0), (2.0, 0.1)])
-def test_every_row_is_solved_with_scipys_own_steps(tolerance, begin, end):
-    x = torch.tensor([[1.0, 0.0], [-3.0, 0.5], [0.01, 100.0]], dtype=torch.float64)
-    counts = np.zeros(3, dtype=int)
+@pytest.mark.parametrize(
+    ("ode", "begin", "end"), [(oscillator, 0.0, 3.0), (oscillator, 2.0, 0.1), (burst, 0.0, 3.0), (burst, 3.0, 0.0)]
+)
+def test_every_row_is_solved_with_scipys_own_steps(tolerance, ode, begin, end):
+    x = torch.tensor([[1.0, 0.0], [-3.0, 0.5], [0.01, 100.0], [0.0, 0.0]], dtype=torch.float64)
+    counts = np.zeros(len(x), dtype=int)
 
     def counting(times, points, rows):
         counts[rows.numpy()] += 1
-        return oscillator(times, points, rows)
+        return ode(times, points, rows)
 
     solved = solve_rk45(counting, x, begin, end, tolerance, tolerance)
-    for row in range(3):
+    for row in range(len(x)):
 
         def one(t, y):
-            return oscillator([t], torch.from_numpy(y).unsqueeze(0), None)[0].numpy()
+            return ode([t], torch.from_numpy(y).unsqueeze(0), None)[0].numpy()
 
         expected = solve_ivp(one, (begin, end), x[row].numpy(), "RK45", rtol=tolerance, atol=tolerance)
-        np.testing.assert_allclose(solved[row].numpy(), expected.y[:, -1], rtol=1e-9, atol=1e-11)
+        close = 1e-9 if ode is oscillator else 1e-6  # in front of the burst, step sizes follow from rounding errors
+        np.testing.assert_allclose(solved[row].numpy(), expected.y[:, -1], rtol=close, atol=1e-11)
         assert counts[row] == expected.nfev
 
 
