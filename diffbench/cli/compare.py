@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
 @click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.option("--by", metavar="AXIS", help="Rank the cells of BASE that differ in sampler, model, dtype or an option.")
+@click.option("--metric", default="fid", show_default=True, metavar="METRIC", help="What --by ranks by.")
 @click.option(
     "--gate",
     "gates",
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 @as_json
 def compare(
     base: Path,
-    new: Path,
+    new: Path | None,
+    by: str | None,
+    metric: str,
     gates: tuple[str, ...],
     alpha: float,
     adjust: str,
@@ -52,8 +56,16 @@ def compare(
 
     Sample i of both starts from the same noise, so differences are paired. Each metric is BETTER, SAME (inside the
     margin), WORSE or INCONCLUSIVE. Exit codes: 0 fine, 1 worse, 3 inconclusive (as --fail-on says), 2 the scores can't
-    be compared, 4 a folder can't be read.
+    be compared, 4 a folder can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told
+    from the best of their budget, the true best among them with a chance of 95%.
     """
+    if by is not None:
+        if new is not None:
+            raise UsageError("--by compares the cells of one run; give one folder")
+        _rank(base, metric, by, as_json)
+        return
+    if new is None:
+        raise UsageError("compare takes two runs, or one and --by")
     from diffbench.compare.comparison import compare as compare_sides
     from diffbench.compare.side import RunSide
     from diffbench.report.comparison import as_junit, as_markdown, as_rows, comparison_table, headline, notes
@@ -79,6 +91,19 @@ def compare(
         raise Regression(f"{found.count('WORSE')} gated scores of {new} are worse than those of {base}")
     if found.gate == "inconclusive" and fail_on == "inconclusive":
         raise Inconclusive(f"not every gated score of {new} could be told from {base}")
+
+
+def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
+    from diffbench.compare.ranking import rank
+    from diffbench.compare.side import RunSide
+    from diffbench.report.comparison import ranking_rows, ranking_table
+    from diffbench.report.tables import rich_table
+
+    found = rank(RunSide.open(run), metric, by)
+    if as_json:
+        rows_as_json(ranking_rows(found))
+    else:
+        draw(rich_table(ranking_table(found), widest=34))
 
 
 def _gate(text: str) -> tuple[str, Margin]:

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 from diffbench.compare.comparison import NFE, Compared, Comparison
 from diffbench.compare.equality import Equality
 from diffbench.compare.join import cell_key, label
+from diffbench.compare.paired import Difference
+from diffbench.compare.ranking import Ranking
 from diffbench.document.words import counted
 from diffbench.report.frame import number, printable, title
 from diffbench.report.tables import Entry, Table, markdown, markdown_text
@@ -26,7 +28,10 @@ def name(row: Compared) -> str:
 
 def difference(row: Compared) -> str:
     """``+0.12 ± 0.05``, with the 95% interval's half-width; signed, an en dash where there is none."""
-    found = row.difference
+    return _signed(row.difference)
+
+
+def _signed(found: Difference) -> str:
     if found.value is None:
         return "–"
     if not found.se:
@@ -116,6 +121,51 @@ def comparison_table(comparison: Comparison, everything: bool = False) -> Table:
         strong = row.gated and row.verdict.word in ("WORSE", "BETTER")
         entries.append(tuple(Entry(text, strong and column == 6) for column, text in enumerate(texts)))
     return Table(_COLUMNS, tuple(entries), (2, 3, 4, 5, 7), tuple(groups))
+
+
+def ranking_table(rankings: Sequence[Ranking]) -> Table:
+    """The cells of every group, best first, in bold those that can't be told from the best."""
+    entries: list[tuple[Entry, ...]] = []
+    groups = []
+    for ranking in rankings:
+        groups.append(len(entries))
+        for place, rival in enumerate(ranking.rivals):
+            found = rival.to_best
+            told = "best" if not place else "not told from it" if rival.among_best else f"worse than {rival.worse_than}"
+            rho = "–" if found is None or found.correlation is None else f"{found.correlation:.2f}"
+            texts = (
+                ranking.group,
+                rival.name,
+                number(rival.row["value"], 4),
+                "–" if found is None else _signed(found),
+                rho,
+                f"{told} (not tested)" if rival.p is None else told,
+            )
+            entries.append(tuple(Entry(text, rival.among_best and column == 1) for column, text in enumerate(texts)))
+    metric = title(rankings[0].metric) if rankings else ""
+    columns = ("at", "cell", metric, "behind the best", "rho", "")
+    return Table(columns, tuple(entries), (2, 3, 4), tuple(groups))
+
+
+def ranking_rows(rankings: Sequence[Ranking]) -> list[dict[str, Any]]:
+    """One JSON-able row a cell."""
+    return [
+        {
+            "group": ranking.group,
+            "metric": ranking.metric,
+            "place": place + 1,
+            **{key: rival.row[key] for key in ("model", "sampler", "options", "grid", "budget_kind", "budget", "n")},
+            "value": rival.row["value"],
+            "behind_best": rival.to_best and rival.to_best.value,
+            "se": rival.to_best and rival.to_best.se,
+            "correlation": rival.to_best and rival.to_best.correlation,
+            "p": rival.p,
+            "worse_than": rival.worse_than,
+            "among_best": rival.among_best,
+        }
+        for ranking in rankings
+        for place, rival in enumerate(ranking.rivals)
+    ]
 
 
 def as_rows(comparison: Comparison) -> list[dict[str, Any]]:

@@ -45,3 +45,13 @@ def test_worse_is_1_unless_nothing_fails(diffbench, folders, tmp_path):
     assert "❌ regression" in (tmp_path / "a.md").read_text() and "<failure" in (tmp_path / "a.xml").read_text()
     code, out, _ = diffbench(*worse, "--fail-on", "nothing", "--json")
     assert code == 0 and any(row["verdict"] == "WORSE" and row["gated"] for row in json.loads(out))
+
+
+def test_by_ranks_within_a_run(diffbench, folders):
+    code, out, _ = diffbench("compare", str(folders / "base"), "--by", "sampler", "--metric", "kid")
+    assert code == 0 and "tiny · nfe 2" in out and "best" in out
+    code, out, _ = diffbench("compare", str(folders / "base"), "--by", "sampler", "--metric", "kid", "--json")
+    assert {row["place"] for row in json.loads(out)} == {1, 2, 3}
+    for more, said in ((["--by", "sampler", "--metric", "fid"], "no metric 'fid'"), ([], "two runs, or one and --by")):
+        code, _, err = diffbench("compare", str(folders / "base"), *more)
+        assert code == 2 and said in err
