@@ -37,16 +37,25 @@ class Content:
     agreements: tuple[Agreement, ...]
     pictures: tuple[Picture, ...]
     results: Table
+    rule: str
     gaps: Table
     notes: tuple[str, ...]
     provenance: Table
     suite_text: str
 
 
+# What "not told apart" means: by paired tests or not.
+_RULES = {
+    True: "no paired test, sample by sample from the same noise, finds another of that budget better (5% for all tests "
+    "of a budget together, Holm's adjustment)",
+    False: "its 95% interval overlaps that of the best",
+}
+
+
 def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
     """Work out what the page says of ``run``."""
     metric = main_metric(run.cells)
-    found = best_per_budget(run.cells, metric) if metric else []
+    found = best_per_budget(run.cells, metric, run.worse) if metric else []
     return Content(
         name=run.name,
         counts=_counts(run.cells),
@@ -56,7 +65,8 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         orders=orders_table(run),
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
-        results=results_table(run.cells),
+        results=results_table(run.cells, worse=run.worse),
+        rule=_RULES[all(best.paired for best in found)],
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
         provenance=_provenance(run),
@@ -126,8 +136,8 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
     said.append(
         "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
         "counts as fixed, and training the model again can move the score by more. All samplers start sample i from "
-        "the same noise, so overlapping intervals say only that this table does not tell two cells apart, not that "
-        "they are equal; a paired comparison of the stored samples sees smaller differences."
+        "the same noise, so overlapping intervals do not say that two cells are equal: paired tests of the stored "
+        "samples (diffbench compare --by sampler) see smaller differences."
     )
     said.append(_timing(run))
     said += _estimates(run) + _coupled(run)

@@ -1,27 +1,33 @@
 """What the table says, in words: the best sampler at each budget, and whether the ODE samplers agree.
 
-Two plain rules, stated wherever their results are shown. *Not told apart*: the 95% intervals overlap. *Still moving*:
-a sampler's score changed by more than its interval's half-width between its last two budgets.
+Plain rules, stated wherever their results are shown. *Not told apart* from the best of a budget: no paired test of all
+its cells finds one that is better (``compare/ranking.py``); where a run has no values per sample beside its table, the
+95% intervals overlap. *Still moving*: a sampler's score changed by more than its interval's half-width between its last
+two budgets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, lower_is_better, models, number, title, with_interval
 
+Worse = Callable[[Sequence[CellView], str], list[bool] | None]
+"""(cells, metric) -> for each whether another is better by a paired test; None where that can't be tested."""
+
 
 @dataclass(frozen=True)
 class Best:
-    """The best cell of a model at one budget, and those whose interval overlaps its own."""
+    """The best cell of a model at one budget, and those not told apart from it, ``paired`` or by their intervals."""
 
     model: str
     budget: str
     cell: CellView
     ties: tuple[CellView, ...]
     compared: int
+    paired: bool
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,10 @@ def best_cell(cells: Sequence[CellView], metric: str) -> CellView | None:
     return next(iter(_measured(cells, metric)), None)
 
 
-def best_per_budget(cells: Sequence[CellView], metric: str) -> list[Best]:
+def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None = None) -> list[Best]:
     """The best sampler of every model and budget, budgets ascending within a model.
 
-    A cell without an interval can't be told apart from any other, so it counts as a tie.
+    A cell that can't be tested against any other, or without an interval, counts as a tie.
     """
     found = []
     for model in models(cells):
@@ -65,8 +71,10 @@ def best_per_budget(cells: Sequence[CellView], metric: str) -> list[Best]:
         for *_, label in budgets:
             ranked = _measured([cell for cell in mine if cell.budget_label == label], metric)
             if ranked:
-                ties = tuple(cell for cell in ranked[1:] if overlap(ranked[0], cell, metric) is not False)
-                found.append(Best(model, label, ranked[0], ties, len(ranked)))
+                tested = None if worse is None else worse(ranked, metric)
+                told = [overlap(ranked[0], cell, metric) is False for cell in ranked] if tested is None else tested
+                ties = tuple(cell for cell, apart in zip(ranked[1:], told[1:], strict=True) if not apart)
+                found.append(Best(model, label, ranked[0], ties, len(ranked), tested is not None))
     return found
 
 

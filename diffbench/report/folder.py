@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from diffbench import results
 from diffbench.catalog import SAMPLERS, NoOptions, Options, SamplerEntry
+from diffbench.compare.ranking import ALPHA, not_worse
+from diffbench.compare.side import RunSide, score_of
 from diffbench.errors import StoreError
 from diffbench.report.frame import CellView, cells
 from diffbench.store.sealed import read_sealed
@@ -73,6 +75,17 @@ class RunFolder:
         except (ValidationError, TypeError):
             return None, NoOptions()
 
+    def worse(self, views: Sequence[CellView], metric: str) -> list[bool] | None:
+        """For each of the cells whether another is better by a paired test of the metric, 5% for all of them together.
+
+        None where the values per sample are not stored in the folder, as in a copy of a report alone.
+        """
+        side = RunSide(self.path, [])
+        rows = [_row(view, metric) for view in views]
+        if all(score_of(side, row).influence is None for row in rows):
+            return None
+        return [tested is not None and tested[0] < ALPHA for tested in not_worse(side, rows)]
+
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
         self._cell_folder(cell)
@@ -116,6 +129,16 @@ def open_run(path: Path) -> RunFolder:
         name=str(suites[0]) if len(suites) else path.name,
         **side,
     )
+
+
+def _row(view: CellView, metric: str) -> dict[str, Any]:
+    """What a comparison reads of a row of the results table."""
+    found = view[metric]
+    values = {"value": found.value, "ci_low": found.low, "ci_high": found.high, "reason": found.reason}
+    signature = view.signatures.get(metric)
+    se = found.half_width if signature else None
+    return {"cell": view.id, "metric": metric, "n": view.n, "better": found.better, "se": se, "signature": signature,
+            **values}  # fmt: skip
 
 
 def _dig(content: Any, *keys: str) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from diffbench.report.findings import Best, best_per_budget
+from diffbench.report.findings import Best, Worse, best_per_budget
 from diffbench.report.frame import (
     SECONDS,
     CellView,
@@ -55,12 +55,13 @@ def spent(cell: CellView) -> str:
     return "–" if cell.budget is None else f"({cell.budget_label.removeprefix('NFE ')})"
 
 
-def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = None) -> Table:
+def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = None, worse: Worse | None = None) -> Table:
     """Every cell: model, sampler, NFE, quality metrics with half-widths, seconds per image."""
     main = main_metric(views)
     shown = quality_metrics(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
     shown.sort(key=lambda metric: metric != main)
-    strong = {id(cell) for best in (best_per_budget(views, main) if main else []) for cell in (best.cell, *best.ties)}
+    found = best_per_budget(views, main, worse) if main else []
+    strong = {id(cell) for best in found for cell in (best.cell, *best.ties)}
     rows, groups = [], []
     for index, cell in enumerate(views):
         if not index or views[index - 1].model != cell.model:
@@ -89,11 +90,12 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
 
 
-def terminal_table(table: pd.DataFrame) -> RichTable:
+def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
-    return rich_table(results_table(views, list(dict.fromkeys(metric for metric in (main, "fid", "is") if metric))))
+    shown = dict.fromkeys(metric for metric in (main, "fid", "is") if metric)
+    return rich_table(results_table(views, list(shown), worse))
 
 
 def rich_table(content: Table, widest: int = 28) -> RichTable:

@@ -1,6 +1,7 @@
 """Whole runs of a tiny network against each other."""
 
 import json
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -11,10 +12,14 @@ from tiny_run import run, tiny_suite
 from diffbench.compare.comparison import compare
 from diffbench.compare.equality import psnr
 from diffbench.compare.join import differing
+from diffbench.compare.ranking import rank
 from diffbench.compare.side import RunSide
 from diffbench.compare.verdict import Margin
 from diffbench.errors import StoreError, UsageError
 from diffbench.report.comparison import as_junit, as_markdown, as_rows, comparison_table, headline
+from diffbench.report.content import content
+from diffbench.report.findings import best_per_budget
+from diffbench.report.folder import open_run
 
 N = 60
 
@@ -146,6 +151,23 @@ def test_outputs(folders):
     assert len(suite_element.findall("testcase/failure")) == 3
     rows = json.loads(json.dumps(as_rows(found), allow_nan=False))
     assert {row["verdict"] for row in rows} == {"WORSE", "SAME"} and rows[0]["samples"] == "bit-equal"
+
+
+def test_the_reports_best_is_told_by_pairs_where_they_are_stored(folders, tmp_path):
+    for name, more in (("base", "cells"), ("alone", "")):
+        if not more:
+            shutil.copytree(folders / "base", tmp_path / name, ignore=shutil.ignore_patterns("cells"))
+        folder = folders / name if more else tmp_path / name
+        found = open_run(folder)
+        told = best_per_budget(found.cells, "kid", found.worse)
+        assert told and all(best.paired is bool(more) for best in told)
+        assert ("paired test" in content(found, []).rule) is bool(more)
+        side = RunSide.open(folder)
+        (ranking,) = rank(side, "kid", "sampler")
+        names = [rival.name for rival in ranking.rivals if rival.among_best]
+        if more:
+            assert [best.cell.sampler for best in told] == names[:1]
+            assert [cell.sampler for cell in told[0].ties] == names[1:]
 
 
 def test_psnr():

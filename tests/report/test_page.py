@@ -111,7 +111,7 @@ def test_the_answer_comes_first_and_the_rules_are_stated(drawn):
     for said in (
         "3 models, 4 samplers, 48 cells, 1 skipped, 1 failed",
         "ddpm-mnist: dpmpp-2m at NFE 5, 10 and 20*; heun at NFE 50*",
-        "told apart only if the 95% intervals of their FID do not overlap",
+        "not told apart from the best if its 95% interval overlaps that of the best",
         "vp-mnist: yes",
         "ddim failed there",
         "sample 17 is not finite <b>&",
