@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,10 @@ from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import synchronise
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
+from diffbench.scoring.extract import extract
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
-from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
+from diffbench.store.shards import IMAGES, X0, Arrays, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 AnySampler = Sampler | DiffusersScheduler
@@ -88,7 +89,7 @@ def run_shard(
     keep: int,
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> ShardSamples:
-    """Sample a shard in batches of ``cell.batch_size`` and extract features in the same pass.
+    """Sample a shard in batches of ``cell.batch_size`` and extract features.
 
     Args:
         model: on its device.
@@ -102,7 +103,7 @@ def run_shard(
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
     """
     sampler = make_sampler(cell)
-    features, logits, kept, landed = [], [], [], []
+    made, kept, landed = [], [], []
     evaluated, seconds = 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
@@ -113,9 +114,7 @@ def run_shard(
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
         if extractor is not None:
-            extracted = extractor(images)
-            features.append(extracted.features.cpu().numpy())
-            logits.append(extracted.logits.cpu().numpy())
+            made.append(images)
         if cell.keep_x0:
             landed.append(x0.float().cpu().numpy())
         if first < keep:
@@ -126,14 +125,19 @@ def run_shard(
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
     artefacts: dict[str, Artefact] = {}
     if extractor is not None:
-        seen = {"features": np.concatenate(features), "logits": np.concatenate(logits)}
-        artefacts[extractor.name] = Artefact(seen, {"weights": extractor.sha256})
+        artefacts[extractor.name] = Artefact(_features(extractor, made, shard.first), {"weights": extractor.sha256})
     if kept:
         images_kept = np.concatenate(kept)
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
     if landed:
         artefacts[X0] = Artefact({X0: np.concatenate(landed)})
     return ShardSamples(artefacts, nfe, nfe, seconds)
+
+
+def _features(extractor: Extractor, images: Sequence[Tensor], first: int) -> Arrays:
+    found = list(extract(extractor, images, first))
+    features, logits = [one.features.numpy() for one in found], [one.logits.numpy() for one in found]
+    return {"features": np.concatenate(features), "logits": np.concatenate(logits)}
 
 
 def _refuse_not_finite(x0: Tensor, indices: range) -> None:

@@ -1,0 +1,46 @@
+"""Features of a stream of images that depend on each image and its index alone, not on how the stream is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from diffbench.scoring.extractor import Extractor, Features
+
+BATCH = 64
+"""Images that a network sees at once, always: another number may choose other kernels, which round otherwise."""
+
+
+def extract(extractor: Extractor, blocks: Iterable[Tensor], first_index: int = 0) -> Iterator[Features]:
+    """Features of uint8 images that come in ``blocks`` (B,C,H,W) of any size; yields up to ``BATCH`` rows at a time.
+
+    Image i stands in row i modulo ``BATCH`` of its batch, with black images where nothing else is: the features of a
+    run's shards, of parts of it, and of its images read back from files are the same to the last bit. Memory does not
+    grow with the number of images. ``first_index`` is the first image's i. Raises as the extractor does.
+    """
+    pending: list[Tensor] = []
+    index = first_index
+    for images in blocks:
+        rest = images
+        while len(rest):
+            room = BATCH - index % BATCH
+            pending.append(rest[:room])
+            index += len(rest[:room])
+            rest = rest[room:]
+            if index % BATCH == 0:
+                yield _batch(extractor, torch.cat(pending), index)
+                pending = []
+    if pending:
+        yield _batch(extractor, torch.cat(pending), index)
+
+
+def _batch(extractor: Extractor, images: Tensor, end: int) -> Features:
+    """Features of the images whose indices end before ``end``, each in its own row."""
+    row = (end - len(images)) % BATCH
+    padded = images.new_zeros((BATCH, *images.shape[1:]))
+    padded[row : row + len(images)] = images
+    found = extractor(padded)
+    rows = slice(row, row + len(images))
+    return Features(found.features[rows].clone(), found.logits[rows].clone())

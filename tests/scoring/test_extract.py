@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from diffbench.errors import ScoringError
+from diffbench.scoring.extract import BATCH, extract
+from diffbench.scoring.extractor import load_extractor
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return load_extractor("mnist-features")
+
+
+IMAGES = torch.randint(0, 256, (150, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def features(extractor, blocks, first=0):
+    found = list(extract(extractor, blocks, first))
+    return torch.cat([one.features for one in found]), torch.cat([one.logits for one in found])
+
+
+def test_features_do_not_depend_on_how_the_images_come(extractor):
+    whole = features(extractor, [IMAGES])
+    for cuts in ([1] * 150, [7] * 21 + [3], [64, 64, 22], [100, 50], [128, 22], [0, 150]):
+        for known, found in zip(whole, features(extractor, torch.split(IMAGES, cuts)), strict=True):
+            assert torch.equal(known, found), cuts
+
+
+def test_a_part_has_the_features_of_the_whole(extractor):
+    whole = features(extractor, [IMAGES])
+    for first, last in ((0, 1), (10, 20), (60, 70), (64, 128), (63, 150), (149, 150)):
+        for known, found in zip(whole, features(extractor, [IMAGES[first:last]], first), strict=True):
+            assert torch.equal(known[first:last], found), (first, last)
+
+
+def test_they_are_the_extractors(extractor):
+    direct = extractor(IMAGES[:BATCH])
+    found, logits = features(extractor, [IMAGES[:BATCH]])
+    assert torch.equal(found, direct.features) and torch.equal(logits, direct.logits)
+
+
+def test_only_a_batch_is_held_at_a_time(extractor):
+    """The next block is asked for only when all of the last one is used up."""
+    asked = []
+
+    def blocks():
+        for start in range(0, 150, 10):
+            asked.append(start)
+            yield IMAGES[start : start + 10]
+
+    stream = extract(extractor, blocks())
+    assert len(next(stream).features) == BATCH and asked == list(range(0, 70, 10))
+    assert [len(one.features) for one in stream] == [64, 22]
+
+
+def test_nothing_gives_nothing_and_errors_come_through(extractor):
+    assert list(extract(extractor, [])) == []
+    with pytest.raises(ScoringError, match="takes uint8"):
+        list(extract(extractor, [IMAGES.float()]))
