@@ -68,6 +68,12 @@ class ReferenceDataError(DiffbenchError):
     exit_code = 2
 
 
+class ImagesError(DiffbenchError):
+    """Images that are given to be scored can't be read, or not in one way only."""
+
+    exit_code = 2
+
+
 class ScheduleError(DiffbenchError):
     """A noise schedule or time grid was asked for values outside its domain."""
 
