@@ -104,7 +104,7 @@ FILES = {
     "cmyk": (encoded("CMYK", format="JPEG"), "is CMYK"),
     "another size": (encoded("L", size=(6, 6)), "is 6 x 6 grey, but 000.png is 5 x 6 grey"),
     "another kind": (encoded("RGB"), "is 5 x 6 RGB, but 000.png is 5 x 6 grey"),
-    "truncated": (encoded("L", size=(300, 300))[:150], "can't be decoded"),
+    "truncated": (encoded("L", size=(300, 300))[:90], "can't be decoded"),
     "no pixels": (png(5, 6)[:33], "can't be decoded|neither"),
     "empty": (b"", "neither a PNG nor a JPEG"),
     "text": (b"hello", "neither a PNG nor a JPEG"),
