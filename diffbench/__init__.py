@@ -1,6 +1,7 @@
 """diffbench: evaluation and benchmarking of diffusion samplers.
 
-``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run.
+``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
+``diffbench.score(images)`` scores what something else made.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbench.api import Results, read, run
+    from diffbench.api import Results, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
 
 __version__ = "0.1.0"
 
-__all__ = ["DiffbenchError", "Results", "SamplerEntry", "__version__", "read", "run"]
+__all__ = ["DiffbenchError", "Results", "SamplerEntry", "__version__", "open_reference", "read", "run", "score"]
 
 _HOMES = {
     "run": "diffbench.api",
     "read": "diffbench.api",
+    "score": "diffbench.api",
+    "open_reference": "diffbench.api",
     "Results": "diffbench.api",
     "SamplerEntry": "diffbench.catalog",
     "DiffbenchError": "diffbench.errors",

@@ -1,4 +1,4 @@
-"""The Python API: run a suite, open a run."""
+"""The Python API: run a suite, open a run, score images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffbench import results
-from diffbench.catalog import SAMPLERS, SamplerEntry
+from diffbench.catalog import METRICS, SAMPLERS, SamplerEntry
 from diffbench.errors import UsageError
 from diffbench.suite.read import find_suite, read_suite, suite_from_objects
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from diffbench.scoring.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,84 @@ def run(
 def read(folder: str | Path) -> Results:
     """Open a run folder. Raises StoreError if it holds no results that this version can read."""
     return Results(Path(folder), results.read(Path(folder)))
+
+
+def score(
+    images: str | Path | Any,
+    *,
+    reference: str | Path | Reference | None = None,
+    extractor: str = "mnist-features",
+    metrics: Iterable[str | Mapping[str, Any]] = ("fid", "is", "kid"),
+    name: str | None = None,
+    values: tuple[float, float] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> Results:
+    """Score images that something else made, as a run scores its samples.
+
+    Args:
+        images: a folder of PNG or JPEG, an ``.npz`` or ``.npy`` of uint8 (N,H,W,C) or (N,C,H,W), or a torch dataset of
+            uint8 tensors (C,H,W).
+        reference: the real data: a shipped name, a reference file, an ``.npz`` of mu and sigma, images, or a
+            ``Reference``. None where no metric compares with any.
+        extractor: in whose eyes.
+        metrics: as in a suite: names, or mappings with options.
+        name: what the images are called in the table.
+        values: black and white of float arrays.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+        out: a folder for table and report; None: nothing is written, and ``folder`` of the result is the working one.
+
+    Raises:
+        DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
+    """
+    from diffbench.runner.devices import pick_device
+    from diffbench.runner.external import GIVEN, score_images, write_scored
+    from diffbench.scoring.extractor import load_extractor
+    from diffbench.scoring.pictures import DatasetPictures, open_pictures
+
+    is_path = isinstance(images, (str, Path))
+    pictures = open_pictures(Path(images), values) if is_path else DatasetPictures(images)
+    eyes = load_extractor(extractor, pick_device(device))
+    real = reference
+    if isinstance(real, (str, Path)):
+        real = open_reference(real, extractor, device)
+    called = name or (Path(images).stem if is_path else "dataset")
+    found = score_images(pictures, eyes, real, _metrics(metrics), called, "round" if values else GIVEN)
+    if out is None:
+        return Results(Path(), results.frame(found.rows))
+    write_scored(found, Path(out))
+    made = Results(Path(out), results.read(Path(out)))
+    made.report()
+    return made
+
+
+def open_reference(source: str | Path, extractor: str = "mnist-features", device: str = "auto") -> Reference:
+    """Open a reference: a shipped name, a reference file (``.json``), an ``.npz`` of mu and sigma, or real images.
+
+    Raises ReferenceDataError, ImagesError.
+    """
+    from diffbench.runner.devices import pick_device
+    from diffbench.runner.external import reference_of
+    from diffbench.scoring.extractor import load_extractor
+    from diffbench.scoring.pictures import open_pictures
+    from diffbench.scoring.reference import load_reference, read_reference
+    from diffbench.scoring.reference_file import has_moments, read_moments
+
+    path = Path(source)
+    if path.suffix == ".json":
+        return read_reference(path)
+    if path.suffix == ".npz" and has_moments(path):
+        return read_moments(path, extractor)
+    if path.exists():
+        return reference_of(open_pictures(path), load_extractor(extractor, pick_device(device)), path.stem)
+    return load_reference(str(source))
+
+
+def _metrics(given: Iterable[str | Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Metrics with all their options, checked as those of a suite. Raises SuiteError."""
+    around = {"name": "score", "models": ["ddpm-mnist"], "samplers": ["ddim"], "budgets": {"nfe": [1]}}
+    chosen = suite_from_objects({**around, "metrics": list(given)}).metrics
+    for one in chosen:
+        if METRICS[one.name].needs_solution:
+            raise UsageError(f"{one.name} needs solutions from the samples' own noise, which only a run makes")
+    return [(one.name, dict(one.options)) for one in chosen]

@@ -99,8 +99,9 @@ class MetricEntry:
     """What is known of a metric before it is imported.
 
     ``better`` says which direction is good, ``uses`` what the metric is computed from: ``features`` (against the
-    reference's), ``logits`` (alone), or the cell's ``x0`` or ``seen`` features sample by sample against a converged
-    solution from the same noise, which the run makes (``needs_solution``).
+    reference's; ``moments_suffice``: their mean and covariance are enough), ``logits`` (alone), or the cell's ``x0`` or
+    ``seen`` features sample by sample against a converged solution from the same noise, which the run makes
+    (``needs_solution``).
     """
 
     name: str
@@ -111,6 +112,7 @@ class MetricEntry:
     uses: Literal["features", "logits", "x0", "seen"]
     source: str
     options: type[Options] = NoOptions
+    moments_suffice: bool = False
 
     @property
     def needs_solution(self) -> bool:

@@ -24,7 +24,16 @@ class SolverErrorOptions(Options):
 
 
 _METRICS = (
-    MetricEntry("fid", "diffbench.scoring.fid:fid", "FID", None, "lower", "features", "Heusel et al. 2017, Eq. 6"),
+    MetricEntry(
+        "fid",
+        "diffbench.scoring.fid:fid",
+        "FID",
+        None,
+        "lower",
+        "features",
+        "Heusel et al. 2017, Eq. 6",
+        moments_suffice=True,
+    ),
     MetricEntry(
         "is",
         "diffbench.scoring.inception_score:inception_score",

@@ -18,9 +18,10 @@ from diffbench.cli.lists import list_
 from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
+from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
-for command in (run, plan, validate, status, merge, report, compare, list_, cache, bench):
+for command in (run, plan, validate, status, merge, report, compare, score, reference, export, list_, cache, bench):
     cli.add_command(command)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -26,6 +29,13 @@ class Says:
 def text_of(value: Any) -> str:
     """A swept value as text, whole, so that two values never look alike: JSON without quotation marks."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True).replace('"', "")
+
+
+def slug(name: str) -> str:
+    """A safe file name for any text: lower-case ASCII letters, digits, dots and dashes; altered names get a hash."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:60]
+    return plain if plain and plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def shown(value: object) -> str:

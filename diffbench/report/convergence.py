@@ -13,10 +13,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from diffbench.catalog import METRICS
+from diffbench.document.words import slug
 from diffbench.report.figures import behind, column_count, evaluations, heading, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
-from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, shorten_apart, slug
+from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, shorten_apart
 from diffbench.report.tables import Entry, Table
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)

@@ -85,9 +85,9 @@ class CellView:
 
     @property
     def budget_label(self) -> str:
-        """``NFE 10``, ``steps 50`` or ``adaptive``."""
+        """``NFE 10``, ``steps 50``, ``adaptive``, or ``given images`` of what no sampler of a run made."""
         if self.budget is None:
-            return "adaptive"
+            return "given images" if self.family == "external" else "adaptive"
         return f"{'steps' if self.budget_kind == 'steps' else 'NFE'} {self.budget}"
 
     @property

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
+from diffbench.document.words import slug
 from diffbench.report.findings import best_cell
 from diffbench.report.folder import Images, RunFolder
 from diffbench.report.frame import CellView, models, title, unique, value_and_half_width
-from diffbench.report.style import INK, QUIET, WIDTH, quiet_spines, save, shorten, slug
+from diffbench.report.style import INK, QUIET, WIDTH, quiet_spines, save, shorten
 
 TILE = (2, 4)  # rows and columns of samples in one tile
 MOSAIC = (8, 8)

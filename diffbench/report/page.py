@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffbench.document.words import slug
 from diffbench.report import convergence, figures
 from diffbench.report.content import Content, Picture, content
 from diffbench.report.folder import RunFolder, open_run
@@ -12,7 +13,7 @@ from diffbench.report.frame import main_metric, models, title
 from diffbench.report.grids import TILE, grids
 from diffbench.report.html import render_html, render_markdown
 from diffbench.report.pareto import pareto
-from diffbench.report.style import paper_style, slug
+from diffbench.report.style import paper_style
 from diffbench.report.tables import Table, latex, markdown
 from diffbench.results import csv_bytes
 from diffbench.store.atomic import write_atomically

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-import re
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from math import log10
 from pathlib import Path
 from typing import Any, Literal
@@ -135,13 +132,6 @@ def shorten_apart(names: Sequence[str], length: int) -> dict[str, str]:
 def _alike(short: Mapping[str, str]) -> list[str]:
     counted = Counter(short.values())
     return [name for name, label in short.items() if counted[label] > 1]
-
-
-def slug(name: str) -> str:
-    """A safe file name for any text: lower-case ASCII letters, digits, dots and dashes; altered names get a hash."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    plain = re.sub(r"[^a-z0-9._-]+", "-", plain).strip("-._")[:60]
-    return plain if plain and plain == name else f"{plain or 'x'}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, ticks: Sequence[float] = ()) -> None:

@@ -28,11 +28,11 @@ def write_references(folder: Path, cells: Sequence[Cell], loaded: Loaded) -> Non
                 "n": reference.n,
                 "sha256": reference.sha256,
                 "extractor": reference.extractor,
-                "is": inception_score(reference.logits).value,
+                "is": None if reference.logits is None else inception_score(reference.logits).value,
                 "floors": {},
             },
         )
-        if str(cell.n) not in entry["floors"] and 2 <= cell.n <= reference.n - 2:
+        if str(cell.n) not in entry["floors"] and reference.features is not None and 2 <= cell.n <= reference.n - 2:
             mean, sd = floor(reference, cell.n, draws=FLOOR_DRAWS)
             entry["floors"][str(cell.n)] = {"fid": {"mean": mean, "sd": sd, "draws": FLOOR_DRAWS}}
     if content:

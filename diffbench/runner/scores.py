@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from diffbench.catalog import COSTS, METRICS, load
+from diffbench.catalog import COSTS, METRICS
 from diffbench.errors import ScoringError, StoreError
 from diffbench.results import Row
 from diffbench.runner.distance import Distances
@@ -16,6 +16,7 @@ from diffbench.runner.features import StoredCell, read_features, stored_cell
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.timing import Timing, block_median
 from diffbench.scoring.interval import Score, score_without_error
+from diffbench.scoring.metric import compute
 from diffbench.scoring.signature import signature
 from diffbench.status.code import scoring_code
 from diffbench.status.score_cache import ScoreCache
@@ -123,12 +124,7 @@ class Scorer:
         cache.write()
 
     def _score(self, cell: Cell, metric: str, options: dict[str, Any], features: Arrays) -> Score:
-        function = load(METRICS[metric].target)
-        if METRICS[metric].uses == "logits":
-            score: Score = function(features["logits"], **options)
-        else:
-            score = function(features["features"], self.loaded.reference(cell), **options)
-        return score
+        return compute(METRICS[metric], options, features, self.loaded.reference(cell))
 
     def _solver_error(self, cell: Cell, metric: MetricChoice) -> Score:
         solution = cell.solutions[metric.name]

@@ -31,7 +31,7 @@ def kid(features: NDArray[Any], reference: Reference) -> Score:
 
     Raises:
         ScoringError: features of the wrong shape, or not finite (the sample is named); fewer than two references.
-        ReferenceDataError: the reference has another dimension.
+        ReferenceDataError: the reference has another dimension, or moments alone.
     """
     wide = checked(features)
     n, d = wide.shape
@@ -39,7 +39,8 @@ def kid(features: NDArray[Any], reference: Reference) -> Score:
     if n < 2:
         return score_without_error(None, n, too_few(n))
     among = (kernel_sums(wide, wide) - _diagonal(wide)) / (n - 1)
-    across = kernel_sums(wide, checked(reference.features)) / len(reference.features)
+    real = checked(reference.known_features)
+    across = kernel_sums(wide, real) / len(real)
     value = float(among.mean() + reference.kernel_mean - 2 * across.mean())
     if (wide == wide[0]).all():
         return score_without_error(value, n, "all samples have the same features: no spread to take an error from")

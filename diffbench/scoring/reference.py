@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Below this ratio of smallest to largest eigenvalue, the root of a covariance is taken from the features instead.
 _ROOT_CONDITION = 1e-9
+# What float32 arithmetic may leave of asymmetry, and of eigenvalues below zero, relative to the largest entry.
+_SYMMETRY = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,27 +36,51 @@ class Reference:
 
     Attributes:
         name: what suites and cards call it.
-        features: (N, d) float32.
-        logits: (N, K) float32.
+        features: (N, d) float32; None where only the moments are known.
+        logits: (N, K) float32; None with the features.
         mean: (d,) float64.
         cov: (d, d) float64, unbiased.
-        n: N.
+        n: N; 0 where it is not known.
         extractor: name of the extractor.
-        image_shape: (C, H, W) of the images.
+        image_shape: (C, H, W) of the images; None where it is not known.
         sha256: of the file that holds it; "" for one made in memory.
         info: data set, source, split, resize, the extractor's hash ("extractor_sha256") …
     """
 
     name: str
-    features: NDArray[Any]
-    logits: NDArray[Any]
+    features: NDArray[Any] | None
+    logits: NDArray[Any] | None
     mean: Array
     cov: Array
     n: int
     extractor: str
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, int, int] | None
     sha256: str = ""
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_moments(
+        cls, name: str, mean: NDArray[Any], cov: NDArray[Any], extractor: str, sha256: str, info: Mapping[str, Any]
+    ) -> Reference:
+        """Reference of a mean (d,) and a covariance (d, d) alone; N as ``info`` has it.
+
+        Raises ReferenceDataError: shapes that don't fit, values that are not finite, or a matrix that is no covariance:
+        asymmetric, or with an eigenvalue below zero by more than rounding.
+        """
+        known, matrix = np.asarray(mean, np.float64), np.asarray(cov, np.float64)
+        told = f"reference {name!r}"
+        if known.ndim != 1 or not known.size or matrix.shape != (known.size, known.size):
+            raise ReferenceDataError(f"{told}: a mean of shape {known.shape} and a covariance of {matrix.shape}")
+        if not np.isfinite(known).all() or not np.isfinite(matrix).all():
+            raise ReferenceDataError(f"{told}: its mean or covariance is not finite")
+        largest = float(np.abs(matrix).max())
+        if float(np.abs(matrix - matrix.T).max()) > _SYMMETRY * largest:
+            raise ReferenceDataError(f"{told}: its covariance is not symmetric")
+        symmetric = (matrix + matrix.T) / 2
+        lowest = float(np.linalg.eigvalsh(symmetric)[0])
+        if lowest < -_SYMMETRY * largest:
+            raise ReferenceDataError(f"{told}: its covariance has a negative eigenvalue ({lowest:.3g}); it is none")
+        return cls(name, None, None, known, symmetric, int(info.get("n") or 0), extractor, None, sha256, dict(info))
 
     @classmethod
     def of(
@@ -79,11 +105,18 @@ class Reference:
         )
 
     def part(self, indices: NDArray[np.int64]) -> Reference:
-        """Reference made of some of the images only."""
-        made = Reference.of(
-            self.name, self.features[indices], self.logits[indices], self.extractor, self.image_shape, self.info
-        )
+        """Reference made of some of the images only. Raises ReferenceDataError for one of moments alone."""
+        features, logits, shape = self.known_features, self.logits, self.image_shape
+        assert logits is not None and shape is not None
+        made = Reference.of(self.name, features[indices], logits[indices], self.extractor, shape, self.info)
         return replace(made, info={**self.info, "part_of": self.sha256})
+
+    @property
+    def known_features(self) -> NDArray[Any]:
+        """The features (N, d). Raises ReferenceDataError where only their moments are known."""
+        if self.features is None:
+            raise ReferenceDataError(f"reference {self.name!r} holds moments alone, not features")
+        return self.features
 
     @cached_property
     def sqrt_cov(self) -> Array:
@@ -93,8 +126,8 @@ class Reference:
         1e-8; singular values of the centred features are not, so there the root comes from those.
         """
         eigenvalues, vectors = np.linalg.eigh(self.cov)
-        if eigenvalues[0] > _ROOT_CONDITION * eigenvalues[-1]:
-            roots = np.sqrt(eigenvalues)
+        if self.features is None or eigenvalues[0] > _ROOT_CONDITION * eigenvalues[-1]:
+            roots = np.sqrt(np.maximum(eigenvalues, 0.0))
         else:
             centred = self.features.astype(np.float64) - self.mean
             _, singular, rows = np.linalg.svd(np.linalg.qr(centred, mode="r"), full_matrices=False)
@@ -104,8 +137,8 @@ class Reference:
 
     @cached_property
     def kernel_mean(self) -> float:
-        """Mean of the KID kernel over all pairs of different images."""
-        return kernel_mean(self.features)
+        """Mean of the KID kernel over all pairs of different images. Raises as ``known_features``."""
+        return kernel_mean(self.known_features)
 
     def check_extractor(self, extractor: Extractor) -> None:
         """Raise ReferenceDataError unless the features were made by this very extractor."""
@@ -151,6 +184,8 @@ def read_reference(path: Path) -> Reference:
         )
     try:
         tensors = load(content)
+        if "features" not in tensors:
+            return Reference.of_moments(path.stem, tensors["mean"], tensors["cov"], info["extractor"], sha256, info)
         parts = [tensors[key] for key in ("features", "logits", "mean", "cov")]
     except (SafetensorError, KeyError) as error:
         raise ReferenceDataError(f"{path.with_suffix('.safetensors')}: {error}") from None
@@ -192,12 +227,14 @@ def floor(
             f"no floor for n = {n}: reference {reference.name!r} has {reference.n} images, of which 2 at least must be "
             "drawn and 2 be left"
         )
+    features = reference.known_features
     if metric not in ("fid", "kid") or draws < 2 or not 0 <= seed < 2**32:
         raise ScoringError(f"no floor for metric {metric!r}, {draws} draws, seed {seed}")
     values = np.empty(draws)
     for draw in range(draws):
         order = np.random.RandomState([seed, draw]).permutation(reference.n)
-        drawn, rest = reference.features[order[:n]], reference.part(order[n:])
+        rest = reference.part(order[n:])
+        drawn = features[order[:n]]
         if metric == "fid":
             values[draw] = fid_value(drawn, rest)
         else:

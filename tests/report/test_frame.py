@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
+from diffbench.document.words import slug
 from diffbench.report.folder import open_run
 from diffbench.report.frame import Measured, main_metric, number, printable, value_and_half_width, with_interval
-from diffbench.report.style import looks, slug
+from diffbench.report.style import looks
 
 
 def measured(value, half=None):

@@ -1,0 +1,178 @@
+"""``score``, ``reference`` and ``export``: images that something else made, and real ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from diffbench.cli.group import as_json, only
+from diffbench.cli.printing import rows_as_json, say, show
+from diffbench.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+EXTRACTOR = "mnist-features"
+
+_extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.")
+_values = click.option("--range", "values", metavar="LOW,HIGH", help="Black and white of float arrays, as in -1,1.")
+_device = click.option("--device", metavar="DEVICE", default="auto", help="auto, cpu, cuda or cuda:<index>.")
+
+
+@click.command(short_help="Score images made by anything else.")
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option(
+    "--reference", "real", metavar="REFERENCE", help="A shipped name, a reference file, mu and sigma, or images."
+)
+@_extractor
+@click.option("--metrics", default="fid,is,kid", show_default=True, help="Names, as in a suite.")
+@click.option("--name", help="What the images are called in the table.  [default: the file's or folder's name]")
+@_values
+@_device
+@click.option("--out", type=click.Path(path_type=Path), help="Write table and report to this folder.")
+@as_json
+def score(
+    images: Path,
+    real: str | None,
+    extractor: str,
+    metrics: str,
+    name: str | None,
+    values: str | None,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Score IMAGES: a folder of PNG or JPEG, or an .npz or .npy of uint8 (N,H,W,C) or (N,C,H,W).
+
+    Same extraction, metrics and intervals as in a run: images exported from one score what the run says, to the last
+    digit.
+    """
+    from diffbench import results
+    from diffbench.api import score as score_images
+
+    found = score_images(
+        images, reference=real, extractor=extractor, metrics=metrics.split(","), name=name, values=_range(values),
+        device=device, out=out,
+    )  # fmt: skip
+    rows = results.rows(found.frame)
+    if as_json:
+        rows_as_json(rows)
+        return
+    show([_shown(row) for row in rows], False, ("metric", "value", "95% interval", "n", "note"))
+    if out is not None:
+        say(f"Report: {out / 'report.html'}   table: {out / results.PARQUET}")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    from diffbench.report.frame import number, title
+
+    ends = [number(row[name], 5) for name in ("ci_low", "ci_high")]
+    interval = "–" if row["ci_low"] is None else " to ".join(ends)
+    note = row["reason"] or ""
+    return {
+        "metric": title(row["metric"]), "value": number(row["value"], 5), "95% interval": interval, "n": row["n"],
+        "note": note,
+    }  # fmt: skip
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([-+\d.eE]+)\s*,\s*([-+\d.eE]+)\s*", text)
+    try:
+        if match is not None:
+            return float(match[1]), float(match[2])
+    except ValueError:
+        pass
+    raise UsageError(f"--range {text!r}: expected two numbers, as in -1,1")
+
+
+@click.group()
+def reference() -> None:
+    """Features and statistics of real data."""
+
+
+@reference.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What scores and suites call it.")
+@_extractor
+@click.option("--split", default="", help="Which part of the data set this is, for the record.")
+@_values
+@_device
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder to write to.  [default: here]")
+def build(images: Path, name: str, extractor: str, split: str, values: str | None, device: str, out: Path) -> None:
+    """Build a reference from IMAGES, as `diffbench score` reads them."""
+    from diffbench.runner.devices import pick_device
+    from diffbench.runner.external import reference_of
+    from diffbench.scoring.extractor import load_extractor
+    from diffbench.scoring.pictures import open_pictures
+    from diffbench.scoring.reference_file import write_reference
+
+    found = reference_of(
+        open_pictures(images, _range(values)), load_extractor(extractor, pick_device(device)), _name(name),
+        {"split": split, "resize": "none", "source": images.name},
+    )  # fmt: skip
+    path = write_reference(found, out)
+    say(f"{path}: {found.n} images in the eyes of {found.extractor}")
+
+
+@reference.command("import")
+@click.argument("moments", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What scores call it.")
+@click.option("--extractor", required=True, help="The one that made it; the file does not say.")
+@click.option("--n", type=click.IntRange(2), help="Number of images; the file does not say.")
+@click.option("--split", default="", help="Which part of the data set this is, for the record.")
+@click.option("--resize", default="", help="How the images were resized, for the record.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder to write to.  [default: here]")
+def import_(moments: Path, name: str, extractor: str, n: int | None, split: str, resize: str, out: Path) -> None:
+    """Import the mu and sigma of an .npz, as pytorch-fid, clean-fid and EDM keep them: enough for FID."""
+    from dataclasses import replace
+
+    from diffbench.scoring.reference_file import read_moments, write_reference
+
+    info = {"n": n or 0, "split": split, "resize": resize, "source": moments.name, "extractor_sha256": None}
+    found = replace(read_moments(moments, extractor, info), name=_name(name))
+    say(f"{write_reference(found, out)}: moments of dimension {found.mean.size} in the eyes of {extractor}")
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(f"--name {name!r}: letters, digits, dots, dashes and underscores only")
+    return name
+
+
+@reference.command("show")
+@click.argument("source", metavar="REFERENCE")
+@_extractor
+@as_json
+def show_reference(source: str, extractor: str, as_json: bool) -> None:
+    """Say what REFERENCE is: a shipped name, a reference file, or an .npz of mu and sigma."""
+    from diffbench.api import open_reference
+
+    found = open_reference(source, extractor)
+    row = {
+        "name": found.name, "n": found.n or None, "dimension": int(found.mean.size), "extractor": found.extractor,
+        "holds": "moments" if found.features is None else "features", "sha256": found.sha256,
+        **{key: found.info.get(key) for key in ("split", "resize", "source")},
+    }  # fmt: skip
+    if as_json:
+        rows_as_json([row])
+        return
+    for key, value in row.items():
+        if value not in (None, ""):
+            say(f"{key}: {value}")
+
+
+@click.command(short_help="Write the kept images of a run as PNG files.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder; one folder a cell in it.")
+@only
+def export(run: Path, out: Path, only: str | None) -> None:
+    """Write the kept images of RUN (`run.keep.samples`) as PNG, one folder a cell, named by sample index."""
+    from diffbench.runner.export import export_images
+
+    for folder, count in export_images(run, out, only).items():
+        say(f"{folder}: {count} images")

@@ -1,0 +1,186 @@
+"""Images scored from files: what a run says of them, to the last digit."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diffbench
+from diffbench import results
+from diffbench.compare.comparison import compare
+from diffbench.compare.side import RunSide
+from diffbench.errors import DiffbenchError, ImagesError, ReferenceDataError, StoreError, SuiteError, UsageError
+from diffbench.runner.export import INDEX, export_images
+from diffbench.scoring.reference import load_reference, read_reference
+
+N = 100
+METRICS = ["fid", "is", "kid"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run in shards and batches that don't fit the extractor's."""
+    folder = tmp_path_factory.mktemp("external") / "run"
+    suite = {"name": "q", "models": ["ddpm-mnist"], "samplers": ["ddim"], "budgets": {"nfe": [2]}, "metrics": METRICS,
+             "samples": {"n": N, "shard": 48}, "timing": {"seconds": 0},
+             "run": {"keep": {"samples": N}, "batch_size": 30, "device": "cpu"}}  # fmt: skip
+    return diffbench.run(suite, folder, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "images"
+    ((folder, count),) = export_images(run.folder, out).items()
+    assert count == N and json.loads((out / INDEX).read_text())[folder.name]["key"] == "ddpm-mnist/ddim/nfe=2"
+    return folder
+
+
+def scores(frame):
+    rows = results.rows(frame)
+    return {row["metric"]: [row[key] for key in ("value", "se", "ci_low", "ci_high", "n")] for row in rows}
+
+
+def test_exported_images_score_what_the_run_says_to_the_last_digit(run, exported):
+    known = {metric: values for metric, values in scores(run.frame).items() if metric in METRICS}
+    assert known == scores(diffbench.score(exported, reference="mnist").frame)
+
+
+def test_arrays_of_the_same_images_too(run, exported, tmp_path):
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted(exported.glob("*.png"))])
+    np.save(tmp_path / "grey.npy", images)
+    np.savez_compressed(tmp_path / "last.npz", images[..., None])
+    np.save(tmp_path / "floats.npy", (images / 255 * 2 - 1).astype(np.float32)[:, None])
+    known = scores(diffbench.score(exported, reference="mnist").frame)
+    for name, values in (("grey.npy", None), ("last.npz", None), ("floats.npy", (-1.0, 1.0))):
+        found = diffbench.score(tmp_path / name, reference="mnist", values=values)
+        assert scores(found.frame) == known, name
+        quantiser = json.loads(results.rows(found.frame)[0]["signature"])["comparable"]["quantiser"]
+        assert quantiser == ("given" if values is None else "round")
+
+
+def test_a_scored_folder_is_reported_and_compared(exported, tmp_path):
+    first = diffbench.score(exported, reference="mnist", name="one", out=tmp_path / "a")
+    assert (tmp_path / "a" / "report.html").is_file() and "given images" in (tmp_path / "a" / "report.md").read_text()
+    noise = np.random.default_rng(0).integers(0, 256, (N, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "noise.npy", noise)
+    diffbench.score(tmp_path / "noise.npy", reference="mnist", name="one", out=tmp_path / "b")
+    found = compare(RunSide.open(tmp_path / "a"), RunSide.open(tmp_path / "b"))
+    (row,) = [row for row in found.rows if row.metric == "kid"]
+    assert row.verdict.word == "WORSE" and found.gate == "fail" and row.difference.correlation is not None
+    assert first.folder == tmp_path / "a"
+
+
+def test_real_data_in_every_form(exported, tmp_path):
+    mnist = load_reference("mnist")
+    np.savez(tmp_path / "moments.npz", mu=mnist.mean, sigma=mnist.cov)
+    given = diffbench.score(exported, reference="mnist").frame
+    moments = results.rows(diffbench.score(exported, reference=tmp_path / "moments.npz").frame)
+    assert moments[0]["value"] == pytest.approx(scores(given)["fid"][0], rel=1e-9)
+    assert moments[2]["value"] is None and "holds moments alone" in moments[2]["reason"]
+    itself = scores(diffbench.score(exported, reference=exported).frame)
+    assert abs(itself["fid"][0]) < 1e-9 and itself["kid"][0] < 0
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "said"),
+    [
+        ({}, ReferenceDataError, "FID compares with real data"),
+        ({"reference": "mnits"}, ReferenceDataError, "no reference 'mnits'"),
+        ({"reference": "mnist", "metrics": ["fdi"]}, SuiteError, 'unknown metric "fdi"'),
+        ({"reference": "mnist", "metrics": ["solver_error"]}, UsageError, "only a run makes"),
+        ({"reference": "mnist", "extractor": "nothing"}, UsageError, "no extractor 'nothing'"),
+    ],
+)
+def test_what_can_not_be_scored_is_told(exported, keywords, error, said):
+    with pytest.raises(error, match=said):
+        diffbench.score(exported, **keywords)
+
+
+def test_images_of_another_shape_are_refused(tmp_path):
+    np.save(tmp_path / "rgb.npy", np.zeros((3, 28, 28, 3), np.uint8))
+    with pytest.raises(ImagesError, match="images are 3 x 28 x 28 .* mnist-features takes 1 x 28 x 28"):
+        diffbench.score(tmp_path / "rgb.npy", reference="mnist")
+
+
+@pytest.mark.parametrize(("images", "said"), [(1, "too few samples"), (5, "rank-deficient: n <= d")])
+def test_few_images_have_scores_with_their_reason(exported, tmp_path, images, said):
+    few = np.stack([np.asarray(Image.open(path)) for path in sorted(exported.glob("*.png"))[:images]])
+    np.save(tmp_path / "few.npy", few)
+    row = results.rows(diffbench.score(tmp_path / "few.npy", reference="mnist").frame)[0]
+    assert said in row["reason"] and row["se"] is None and (row["value"] is None) == (images == 1)
+
+
+def test_images_all_alike_are_told(tmp_path):
+    np.save(tmp_path / "black.npy", np.zeros((80, 28, 28), np.uint8))
+    rows = results.rows(diffbench.score(tmp_path / "black.npy", reference="mnist").frame)
+    assert all("same features" in row["reason"] or row["metric"] == "is" for row in rows)
+
+
+def test_exports_that_can_not_be_made(run, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").write_text("x")
+    for folder, out, error in ((run.folder, tmp_path / "full", UsageError), (tmp_path, tmp_path / "o", StoreError)):
+        with pytest.raises(error):
+            export_images(folder, out)
+    with pytest.raises(DiffbenchError, match="no cell"):
+        export_images(run.folder, tmp_path / "none", "sampler=heun")
+
+
+def command(diffbench_command, *arguments):
+    code, out, err = diffbench_command(*map(str, arguments))
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def test_references_are_built_imported_and_shown(diffbench, exported, tmp_path):
+    known = ["--name", "mine", "--split", "test"]
+    code, out, _ = command(diffbench, "reference", "build", exported, *known, "--out", tmp_path / "refs")
+    assert code == 0 and f"{N} images in the eyes of mnist-features" in out
+    built = read_reference(tmp_path / "refs" / "mine.json")
+    assert (built.n, built.info["split"], built.info["resize"]) == (N, "test", "none") and built.features.shape[0] == N
+    np.savez(tmp_path / "stats.npz", mu=built.mean, sigma=built.cov)
+    known = ["--name", "theirs", "--extractor", "mnist-features", "--n", N]
+    code, _, _ = command(diffbench, "reference", "import", tmp_path / "stats.npz", *known, "--out", tmp_path / "refs")
+    imported = read_reference(tmp_path / "refs" / "theirs.json")
+    assert code == 0 and imported.features is None and imported.n == N
+    np.testing.assert_array_equal(imported.mean, built.mean)
+    code, out, _ = command(diffbench, "reference", "show", tmp_path / "refs" / "theirs.json", "--json")
+    assert json.loads(out)[0]["holds"] == "moments"
+    code, out, _ = command(diffbench, "score", exported, "--reference", tmp_path / "refs" / "mine.json", "--json")
+    rows = json.loads(out)
+    assert code == 0 and abs(rows[0]["value"]) < 1e-9 and rows[0]["reference"] == "mine"
+    for bad in ("../mine", "", "a/b"):
+        assert command(diffbench, "reference", "build", exported, "--name", bad)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("mean", "cov", "said"),
+    [
+        (np.zeros(3), np.eye(2), "a mean of shape"),
+        (np.zeros(2), np.array([[1.0, 2.0], [2.0, 1.0]]), "negative eigenvalue"),
+        (np.zeros(2), np.array([[1.0, 0.5], [0.0, 1.0]]), "not symmetric"),
+        (np.array([0.0, np.nan]), np.eye(2), "not finite"),
+        (np.zeros(2, np.int64), np.eye(2), "not floats"),
+        (np.array([{}], dtype=object), np.eye(2), "pickled objects"),
+    ],
+)
+def test_moments_that_are_none(diffbench, exported, tmp_path, mean, cov, said):
+    np.savez(tmp_path / "bad.npz", mu=mean, sigma=cov)
+    code, _, err = command(diffbench, "score", exported, "--reference", tmp_path / "bad.npz")
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_score_and_export_on_the_command_line(diffbench, run, exported, tmp_path):
+    code, out, _ = command(diffbench, "score", exported, "--reference", "mnist")
+    assert code == 0 and "95% interval" in out and "FID" in out
+    code, out, _ = command(diffbench, "export", run.folder, "--out", tmp_path / "png")
+    assert code == 0 and f": {N} images" in out
+    for arguments, said in (
+        (("score", tmp_path / "nowhere"), "No such file"),
+        (("score", exported, "--range", "0"), "expected two numbers"),
+        (("score", exported, "--range", "0,1"), "8-bit values"),
+        (("export", run.folder, "--out", tmp_path / "png"), "not an empty folder"),
+    ):
+        code, _, err = command(diffbench, *arguments)
+        assert code == 2 and said in err
