@@ -98,7 +98,14 @@ def list_metrics(as_json: bool) -> None:
     from diffbench.catalog import COSTS, METRICS
 
     rows: list[dict[str, Any]] = [
-        {"name": m.name, "title": m.title, "unit": m.unit, "better": m.better, "source": m.source}
+        {
+            "name": m.name,
+            "title": m.title,
+            "unit": m.unit,
+            "better": m.better,
+            "source": m.source,
+            "options": _options(m.options),
+        }  # fmt: skip
         for m in METRICS.values()
     ]
     rows += [

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from diffbench.errors import ReferenceDataError, ScoringError
 from diffbench.scoring.interval import Score, score_from_influence, score_without_error, too_few
-from diffbench.scoring.moments import Array, Moments, checked
+from diffbench.scoring.moments import Array, Moments, alike, checked
 
 if TYPE_CHECKING:
     from diffbench.scoring.reference import Reference
@@ -90,8 +90,8 @@ def _doubt(features: Array) -> str | None:
     """
     n, d = features.shape
     distinct = n if n <= d else len(np.unique(features, axis=0))
-    if (features == features[0]).all():
-        return "all samples have the same features: no spread to take an error from"
+    if (reason := alike(features)) is not None:
+        return reason
     if distinct <= d:
         return "rank-deficient: n <= d" if distinct == n else f"rank-deficient: {distinct} distinct samples <= d"
     return None

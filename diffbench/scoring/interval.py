@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -73,3 +73,60 @@ def score_without_error(value: float | None, n: int, reason: str) -> Score:
 def too_few(n: int, needed: int = 2) -> str:
     """The reason of a score that needs more samples."""
     return f"too few samples: n = {n}, at least {needed} are needed"
+
+
+def score_of_mean(values: NDArray[np.float64], alike: str | None = None) -> Score:
+    """Score of the mean of values (n,), one a sample; ``alike``: why there is no spread to take an error from."""
+    n = len(values)
+    value = float(values.mean()) if n else None
+    if value is None or n < 2 or alike is not None:
+        return score_without_error(value, n, too_few(n) if n < 2 else str(alike))
+    return score_from_influence(value, values - value)
+
+
+def score_of_share(inside: NDArray[np.float64], alike: str | None = None) -> Score:
+    """Score of the share of samples that are 1 of (n,) zeros and ones, with Wilson's interval (1927).
+
+    value ± z se misses a share near 0 or 1 too often, and has no width at them: with z = 1.96 and p the share, the ends
+    are (p + z^2/2n ± z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n).
+    """
+    plain = score_of_mean(inside, alike)
+    if plain.value is None or plain.se is None:
+        return plain
+    n, z = plain.n, 1.96
+    middle = plain.value + z**2 / (2 * n)
+    half = z * math.sqrt(plain.value * (1 - plain.value) / n + z**2 / (4 * n**2))
+    low, high = ((middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return replace(plain, ci_low=max(0.0, min(low, plain.value)), ci_high=min(1.0, max(high, plain.value)))
+
+
+GROUPS = 20
+_T19 = 2.09  # quantile 0.975 of Student's law with GROUPS - 1 degrees of freedom, to two decimals
+
+
+def groups_of(n: int, groups: int = GROUPS, seed: int = 0) -> NDArray[np.int64]:
+    """A group 0 to groups - 1 for each of n samples, sizes as equal as can be, by a seeded shuffle: (n,)."""
+    assigned = np.empty(n, np.int64)
+    assigned[np.random.RandomState(seed).permutation(n)] = np.arange(n) % groups
+    return assigned
+
+
+def score_from_groups(value: float, replicates: NDArray[np.float64], n: int) -> Score:
+    """Score whose error is that of the delete-a-group jackknife: no sample has a value of its own.
+
+    With ``replicates`` (G,), the statistic without each of G groups, se^2 = (G - 1)/G sum (r_g - mean r)^2, and the
+    interval is value ± t se with Student's t of G - 1 degrees of freedom (Wolter 2007, section 4.2). For statistics
+    that drawing with replacement would bias: duplicates shrink neighbours' distances.
+
+    Raises:
+        ScoringError: the value or a replicate is not finite, or there are not ``GROUPS`` of them.
+    """
+    if replicates.shape != (GROUPS,) or not math.isfinite(value) or not np.isfinite(replicates).all():
+        raise ScoringError("a score or its jackknife replicates are not finite, or too few")
+    se = float(np.sqrt((GROUPS - 1) / GROUPS * ((replicates - replicates.mean()) ** 2).sum()))
+    return Score(value, se, value - _T19 * se, value + _T19 * se, n, None, None)
+
+
+def jackknifed(n: int) -> str | None:
+    """Why n samples have no jackknife error; None if they have one."""
+    return None if n >= 2 * GROUPS else f"{too_few(n, 2 * GROUPS)} for an error by the jackknife"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from diffbench.errors import ScoringError
 from diffbench.scoring.fid import require_dimension
 from diffbench.scoring.interval import Score, score_from_influence, score_without_error, too_few
-from diffbench.scoring.moments import Array, checked
+from diffbench.scoring.moments import Array, alike, checked
 
 if TYPE_CHECKING:
     from diffbench.scoring.reference import Reference
@@ -42,8 +42,8 @@ def kid(features: NDArray[Any], reference: Reference) -> Score:
     real = checked(reference.known_features)
     across = kernel_sums(wide, real) / len(real)
     value = float(among.mean() + reference.kernel_mean - 2 * across.mean())
-    if (wide == wide[0]).all():
-        return score_without_error(value, n, "all samples have the same features: no spread to take an error from")
+    if (reason := alike(wide)) is not None:
+        return score_without_error(value, n, reason)
     influence = 2 * (among - across)
     return score_from_influence(value, influence - influence.mean())
 

@@ -35,6 +35,12 @@ def checked(values: NDArray[Any], what: str = "features") -> Array:
     return wide
 
 
+def alike(features: Array) -> str | None:
+    """Why features (n, d) have no spread to take an error from: all samples are the same; None if they are not."""
+    same = len(features) > 1 and bool((features == features[0]).all())
+    return "all samples have the same features: no spread to take an error from" if same else None
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
     """First and second moments of n samples.

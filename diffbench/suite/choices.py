@@ -19,8 +19,6 @@ from diffbench.models.card import Card, Range, load_card, looks_like_path, range
 Dtype = Literal["float32", "bfloat16", "float16"]
 Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=10_000)]
 
-_METRICS_TO_COME = frozenset({"precision", "recall", "density", "coverage"})
-
 
 class ModelSweep(Spec):
     """Axes of a model: one cell for every combination."""
@@ -197,8 +195,6 @@ class MetricChoice(Spec):
         name = given.get("metric")
         if isinstance(name, str) and name in METRICS:
             yield from option_faults(METRICS[name].options, given["options"], beside=("metric",))
-        elif isinstance(name, str) and name in _METRICS_TO_COME:
-            yield fault(("metric",), f"the metric {shown(name)} is not implemented yet", name)
         elif isinstance(name, str) and name in COSTS:
             message = f"{shown(name)} is measured by the timing pass of every run; leave it out of the metrics"
             yield fault(("metric",), message, name)

@@ -193,7 +193,7 @@ CASES = [
     # Metrics.
     (NAMED + "metrics: [fid, §fidd]\n",
      ['metrics[1]: unknown metric "fidd"; known: fid, is, kid', 'did you mean "fid"?']),
-    (NAMED + "metrics: [§precision]\n", ['metrics[0]: the metric "precision" is not implemented yet']),
+    (NAMED + "metrics: [{metric: precision, k: §0}]\n", ["metrics[0].k: 0 is not allowed"]),
     (NAMED + "metrics: [§seconds_per_image]\n", ["metrics[0]: ", "measured by the timing pass"]),
     (NAMED + "metrics: [{metric: is, splits: §0}]\n",
      ["metrics[0].splits: 0 is not allowed; expected a whole number of at"]),

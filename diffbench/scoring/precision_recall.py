@@ -1,0 +1,93 @@
+"""Improved precision and recall: Kynkäänniemi et al. 2019, Eq. 1 to 3.
+
+The manifold of a set is the union of balls around its samples that reach to their k-th nearest other sample.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffbench.scoring.fid import require_dimension
+from diffbench.scoring.interval import (
+    GROUPS,
+    Score,
+    groups_of,
+    jackknifed,
+    score_from_groups,
+    score_of_share,
+    score_without_error,
+    too_few,
+)
+from diffbench.scoring.moments import Array, alike, checked
+from diffbench.scoring.neighbours import reference_radii, squared_distances, squared_radii
+
+if TYPE_CHECKING:
+    from diffbench.scoring.reference import Reference
+
+
+def precision(features: NDArray[Any], reference: Reference, k: int = 3) -> Score:
+    """Share of the samples (n, d) inside the real manifold: some real y with |x - y| <= radius_k(y). 0 to 1.
+
+    With the reference held fixed, influence_i = inside_i - mean; the interval is Wilson's.
+
+    Raises:
+        ScoringError: features of the wrong shape, or not finite (the sample is named).
+        ReferenceDataError: another dimension, moments alone, or not more than k real samples.
+    """
+    wide = checked(features)
+    require_dimension(wide.shape[1], reference)
+    real, radii = checked(reference.known_features), reference_radii(reference, k)
+    inside = np.zeros(len(wide))
+    for rows, distances, band in squared_distances(wide, real):
+        inside[rows] = (distances <= radii + band).any(axis=1)
+    return score_of_share(inside, alike(wide))
+
+
+def recall(features: NDArray[Any], reference: Reference, k: int = 3) -> Score:
+    """Share of the real samples inside the manifold of the samples (n, d): some x with |x - y| <= radius_k(x). 0 to 1.
+
+    It grows with n: compare equal n. A sample moves its neighbours' radii, so the error is that of the delete-a-group
+    jackknife, radii worked out again without each group.
+
+    Raises as :func:`precision`.
+    """
+    wide = checked(features)
+    n = len(wide)
+    require_dimension(wide.shape[1], reference)
+    real = checked(reference.known_features)
+    if n <= k:
+        return score_without_error(None, n, too_few(n, k + 1))
+    reason = alike(wide) or jackknifed(n)
+    groups = groups_of(n)
+    radii = np.empty((GROUPS + 1, n))
+    radii[GROUPS] = squared_radii(wide, k)
+    if reason is None:
+        radii[:GROUPS] = _radii_without(wide, k, groups)
+    found = _inside(real, wide, radii if reason is None else radii[GROUPS:])
+    if reason is not None:
+        return score_without_error(float(found[0]), n, reason)
+    return score_from_groups(float(found[GROUPS]), found[:GROUPS], n)
+
+
+def _radii_without(x: Array, k: int, groups: NDArray[np.int64]) -> Array:
+    """Squared radii (GROUPS, n) of all samples without those of each group; -1 for the group's own."""
+    found = np.empty((GROUPS, len(x)))
+    for rows, distances, _ in squared_distances(x, x):
+        distances[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = np.inf
+        for group in range(GROUPS):
+            found[group, rows] = np.partition(distances[:, groups != group], k - 1, axis=1)[:, k - 1]
+    for group in range(GROUPS):
+        found[group, groups == group] = -1.0
+    return found
+
+
+def _inside(real: Array, x: Array, radii: Array) -> Array:
+    """Share of real samples inside the balls of x, for each set of squared radii (sets, n); -1 is no ball."""
+    counts = np.zeros(len(radii))
+    for _, distances, band in squared_distances(real, x):
+        for index, own in enumerate(radii):
+            counts[index] += ((distances <= own + band) & (own >= 0)).any(axis=1).sum()
+    return counts / len(real)
