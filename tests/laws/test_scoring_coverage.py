@@ -1,6 +1,7 @@
 """Intervals cover the expectation of the statistic at its n about as often as they say.
 
-DIFFBENCH_REPETITIONS=1000 repeats each simulation that often (default 200).
+DIFFBENCH_REPETITIONS=1000 repeats each simulation that often (default 200). tests/score_coverage.py prints a table, at
+1,000 repetitions in tests/score_coverage.txt.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import os
 
 import numpy as np
 import pytest
+import score_coverage
+from score_coverage import MANIFOLDS, clustered, gaussian, heavy_tailed
 from threadpoolctl import threadpool_limits
 
 from diffbench.scoring.fid import fid
+from diffbench.scoring.fid_infinity import fid_infinity
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.kid import kid
-from diffbench.scoring.reference import Reference
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,33 +30,8 @@ def one_thread():
 REPETITIONS = int(os.environ.get("DIFFBENCH_REPETITIONS", "200"))
 
 
-def gaussian(rng, n, d):
-    return rng.standard_normal((n, d))
-
-
-def heavy_tailed(rng, n, d):
-    """Student's t with 8 degrees of freedom, common to all features of a sample."""
-    return rng.standard_normal((n, d)) / np.sqrt(rng.chisquare(8, (n, 1)) / 8)
-
-
-def clustered(rng, n, d):
-    """Ten classes, as digits have."""
-    centres = np.random.default_rng(99).standard_normal((10, d)) * 1.5
-    return rng.standard_normal((n, d)) + centres[rng.integers(10, size=n)]
-
-
-def simulate(score, draw, n, d, generator_scale=1.1, generator_shift=0.1):
-    """Return coverage of the mean value and the ratio of mean standard error to the values' spread."""
-    rng = np.random.default_rng(n + d)
-    spectrum = np.sqrt(1 / np.arange(1, d + 1))
-    real = draw(rng, 1500, d) * spectrum
-    reference = Reference.of("toy", real, np.zeros((1500, 2)), "eyes", (1, 1, 1))
-    scores = [
-        score((draw(rng, n, d) * generator_scale + generator_shift) * spectrum, reference) for _ in range(REPETITIONS)
-    ]
-    values = np.array([s.value for s in scores])
-    inside = [s.ci_low <= values.mean() <= s.ci_high for s in scores]
-    return np.mean(inside), np.mean([s.se for s in scores]) / values.std(ddof=1)
+def simulate(score, draw, n, d, **more):
+    return score_coverage.simulate(score, draw, n, d, REPETITIONS, **more)
 
 
 def check(coverage, ratio, ratios, least=0.93, most=0.97):
@@ -77,13 +55,27 @@ def test_fid_at_the_quickstart_size(draw):
 
 @pytest.mark.parametrize("draw", [gaussian, heavy_tailed])
 def test_kid(draw):
-    check(*simulate(kid, draw, n=200, d=16, generator_shift=0.5), ratios=(0.93, 1.1))
+    check(*simulate(kid, draw, n=200, d=16, shift=0.5), ratios=(0.93, 1.1))
 
 
 def test_kid_of_a_perfect_generator_errs_on_the_wide_side():
-    check(*simulate(kid, gaussian, n=100, d=16, generator_scale=1.0, generator_shift=0.0), (0.95, 1.5), most=1.0)
+    check(*simulate(kid, gaussian, n=100, d=16, scale=1.0, shift=0.0), (0.95, 1.5), most=1.0)
 
 
 @pytest.mark.parametrize("splits", [1, 4])
 def test_inception_score(splits):
     check(*simulate(lambda x, _: inception_score(3 * x, splits=splits), clustered, n=400, d=10), ratios=(0.93, 1.07))
+
+
+@pytest.mark.parametrize("name", ["precision", "density", "memorisation"])
+def test_means_over_samples(name):
+    check(*simulate(MANIFOLDS[name], gaussian, n=200, d=6, real=200), ratios=(0.93, 1.07))
+
+
+@pytest.mark.parametrize("name", ["recall", "coverage"])
+def test_jackknives_err_on_the_wide_side(name):
+    check(*simulate(MANIFOLDS[name], gaussian, n=120, d=4, real=150), ratios=(0.9, 1.6), most=1.0)
+
+
+def test_fid_infinity():
+    check(*simulate(fid_infinity, gaussian, n=320, d=8), ratios=(0.9, 1.2), most=0.99)
