@@ -75,3 +75,28 @@ def bench_samplers(steps: int, rounds: int, as_json: bool) -> None:
         return
     for line in (HEADER, *(cost.line() for cost in costs)):
         say(line)
+
+
+@bench.command("scoring")
+@click.option("--compile", "compiled", is_flag=True, help="Inception through torch.compile, too (minutes).")
+@click.option("--images", type=click.IntRange(min=8), default=32, show_default=True, help="Images a round.")
+@click.option("--dimension", type=click.IntRange(min=8), default=2048, show_default=True)
+@_json
+def bench_scoring(compiled: bool, images: int, dimension: int, as_json: bool) -> None:
+    """Extraction and FID beside torch-fidelity and scipy: same process, same random weights, in turn; medians."""
+    from diffbench.runner.bench_scoring import bench_extraction, bench_fid, bench_memory
+
+    timed = bench_extraction(images, compiled=compiled) + bench_fid(dimension, 3 * dimension)
+    memory = bench_memory()
+    if as_json:
+        show(timed + memory, True, ())
+        return
+    lines = [
+        {**row, "ms": f"{row['ms']:.1f}", "per second": f"{row['per second']:.2f}", "ratio": f"{row['ratio']:.2f}",
+         "apart": f"{row['apart']:.1e}"}
+        for row in timed
+    ]  # fmt: skip
+    show(lines, False, ("what", "ms", "per second", "ratio", "apart"))
+    say("ratio: extraction, images a second over torch-fidelity's; FID, seconds over ours. apart: largest difference,")
+    say("relative to the largest feature, or to tr S + tr S_r")
+    show([{**row, "peak MB": f"{row['peak MB']:.1f}"} for row in memory], False, ("what", "peak MB"))

@@ -15,7 +15,7 @@ from diffbench.catalog import METRICS
 from diffbench.errors import ImagesError
 from diffbench.results import Row
 from diffbench.scoring.extract import extract
-from diffbench.scoring.extractor import Extractor
+from diffbench.scoring.extractor import Extractor, takes
 from diffbench.scoring.interval import Score
 from diffbench.scoring.metric import compute
 from diffbench.scoring.pictures import Pictures
@@ -54,8 +54,8 @@ def extracted(pictures: Pictures, extractor: Extractor) -> Extracted:
 
 
 def _check_shape(pictures: Pictures, extractor: Extractor) -> None:
-    if tuple(pictures.shape) != tuple(extractor.image_shape):
-        told, taken = (" x ".join(map(str, shape)) for shape in (pictures.shape, extractor.image_shape))
+    if not takes(extractor, pictures.shape):
+        told, taken = (" x ".join(map(str, shape or ())) for shape in (pictures.shape, extractor.image_shape))
         raise ImagesError(f"images are {told} (channels x height x width); extractor {extractor.name} takes {taken}")
 
 
@@ -136,7 +136,7 @@ def _signature(
         reference_name=own.name if own else None,
         reference_sha256=own.sha256 if own else None,
         quantiser=quantiser,
-        resize="none",
+        resize=extractor.resize,
         options=options,
     )
 

@@ -10,8 +10,8 @@ import torch
 from diffbench.errors import CardError
 from diffbench.models.analytic_model import analytic_model
 from diffbench.models.diffusers_pipeline import Model, load_model, verify_files
-from diffbench.scoring.extractor import Extractor, load_extractor
-from diffbench.scoring.reference import Reference, load_reference
+from diffbench.scoring.extractor import Extractor, load_extractor, takes
+from diffbench.scoring.reference import Reference, load_reference, read_reference
 from diffbench.suite.plan import Cell
 
 
@@ -45,12 +45,13 @@ class Loaded:
         return self._extractors[name]
 
     def reference(self, cell: Cell) -> Reference | None:
-        """The features of the real data that the cell's card names, if any."""
+        """The features of the real data that the cell's card names, if any; a ``.json`` lies in the card's folder."""
         name = cell.card.reference
         if name is None:
             return None
         if name not in self._references:
-            self._references[name] = load_reference(name)
+            own = name.endswith(".json")
+            self._references[name] = read_reference(cell.card.directory / name) if own else load_reference(name)
         return self._references[name]
 
     def check(self, cell: Cell) -> None:
@@ -64,7 +65,7 @@ class Loaded:
         extractor, reference = self.extractor(cell), self.reference(cell)
         if extractor is None or reference is None:
             return
-        image, taken = tuple(cell.card.image_shape), tuple(extractor.image_shape)
-        if image != taken:
+        image, taken = tuple(cell.card.image_shape), extractor.image_shape
+        if not takes(extractor, image):
             raise CardError(f"{cell.card.directory}: images are {image}, the extractor {extractor.name} takes {taken}")
         reference.check_extractor(extractor)

@@ -163,7 +163,7 @@ class Scorer:
             reference_name=reference.name if reference else None,
             reference_sha256=reference.sha256 if reference else None,
             quantiser=QUANTISER if extractor else None,
-            resize="none" if extractor else None,
+            resize=extractor.resize if extractor else None,
             options=options,
             origin=origin,
         )

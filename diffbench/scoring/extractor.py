@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,10 @@ from torch import Tensor, nn
 from diffbench import shipped
 from diffbench.errors import ScoringError, UsageError, WeightsError
 from diffbench.scoring.mnist_features import CLASSES, FEATURE_DIM, MnistFeatures
+from diffbench.scoring.resize import RESIZES
+from diffbench.scoring.weights import INCEPTION, base_name, find_weights
+
+GROUP = "diffbench.extractors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +57,13 @@ class Extractor(Protocol):
         ...
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images it takes."""
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """(C, H, W) of the images it takes; None: any size, grey or RGB."""
+        ...
+
+    @property
+    def resize(self) -> str:
+        """The protocol by which it resizes images (``scoring/resize.py``); ``none`` if it does not."""
         ...
 
     @property
@@ -68,7 +78,7 @@ class Extractor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NetworkExtractor:
-    """A network that maps floats in [0, 1] to (features, logits), as an extractor.
+    """A network that maps float32 levels, divided by ``scale``, to (features, logits), as an extractor.
 
     TF32 and the autotuner stay off: the same batch gives the same features on the same machine.
     """
@@ -76,9 +86,11 @@ class NetworkExtractor:
     name: str
     sha256: str
     dim: int
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, int, int] | None
     device: torch.device
     network: nn.Module
+    resize: str = "none"
+    scale: float = 255.0
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Features:
@@ -89,9 +101,10 @@ class NetworkExtractor:
         """
         if images.dtype != torch.uint8:
             raise ScoringError(f"extractor {self.name} takes uint8 images, got {images.dtype}")
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
+        if images.ndim != 4 or not takes(self, tuple(images.shape[1:])):
+            wanted = "(1 or 3, H, W)" if self.image_shape is None else str(self.image_shape)
             raise ScoringError(
-                f"extractor {self.name} takes images of shape {self.image_shape}, got {tuple(images.shape[1:])} "
+                f"extractor {self.name} takes images of shape {wanted}, got {tuple(images.shape[1:])} "
                 f"(batch {tuple(images.shape)})"
             )
         if len(images) == 0:
@@ -100,8 +113,15 @@ class NetworkExtractor:
             # A copy into fresh memory: with one channel, channels-last strides pass for contiguous, and would choose
             # other convolution kernels.
             levels = torch.empty(images.shape, dtype=torch.float32, device=self.device).copy_(images)
-            features, logits = self.network(levels / 255)
+            features, logits = self.network(levels / self.scale if self.scale != 1 else levels)
         return Features(features.float().cpu(), logits.float().cpu())
+
+
+def takes(extractor: Extractor, shape: tuple[int, ...]) -> bool:
+    """Whether an extractor takes images of this (C, H, W)."""
+    if extractor.image_shape is not None:
+        return shape == tuple(extractor.image_shape)
+    return len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 1
 
 
 def _reproducible() -> AbstractContextManager[Any]:
@@ -124,15 +144,52 @@ class _Embedded:
 _EMBEDDED = {"mnist-features": _Embedded(MnistFeatures, FEATURE_DIM, CLASSES, (1, 28, 28))}
 
 
+def known_extractors() -> list[str]:
+    """Names of all extractors: the embedded, those whose weights lie elsewhere, and those of installed packages."""
+    inception = [INCEPTION, *(f"{INCEPTION}:{resize}" for resize in RESIZES if resize != "tf1")]
+    return [*_EMBEDDED, *inception, *(point.name for point in entry_points(group=GROUP))]
+
+
 def load_extractor(name: str, device: str | torch.device = "cpu") -> Extractor:
-    """Load a shipped extractor, after checking the sha256 of its weights against its config.json.
+    """Load an extractor by name, after checking the sha256 of its weights.
+
+    An installed package adds its own by the entry-point group ``diffbench.extractors``: a function of the device that
+    returns an :class:`Extractor`.
 
     Raises:
         UsageError: no extractor of that name.
-        WeightsError: files are missing, not those of config.json, or do not fit the network.
+        WeightsError: files are missing, not the ones they should be, or do not fit the network.
     """
-    if name not in _EMBEDDED:
-        raise UsageError(f"no extractor {name!r}: known are {', '.join(_EMBEDDED)}")
+    if name in _EMBEDDED:
+        return _embedded(name, device)
+    if base_name(name) == INCEPTION and (name == INCEPTION or name.partition(":")[2] in RESIZES):
+        path, sha256 = find_weights(name)
+        return inception_extractor(path, sha256, name, device)
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            made: Extractor = point.load()(torch.device(device))
+            return made
+    raise UsageError(f"no extractor {name!r}: known are {', '.join(known_extractors())}")
+
+
+def inception_extractor(
+    path: Path, sha256: str, name: str = INCEPTION, device: str | torch.device = "cpu", compiled: bool = False
+) -> Extractor:
+    """Inception with the weights of a file whose sha256 is stated. Raises WeightsError, UsageError."""
+    from diffbench.scoring.inception import FEATURES, load_inception
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: can't be read: {error.strerror or error}") from None
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise WeightsError(f"{path}: sha256 is {found}, not {sha256}")
+    resize = name.partition(":")[2] or "tf1"
+    network = load_inception(content, path, resize, compiled).to(device)
+    return NetworkExtractor(name, sha256, FEATURES, None, torch.device(device), network, resize, 1.0)
+
+
+def _embedded(name: str, device: str | torch.device) -> Extractor:
     embedded = _EMBEDDED[name]
     folder = shipped.reference_models() / name
     weights, sha256 = _verified(folder / "config.json", folder / "model.safetensors")

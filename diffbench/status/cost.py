@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from diffbench import shipped
+from diffbench.scoring.weights import numbers_of
 from diffbench.store.sessions import read_sessions
 from diffbench.suite.plan import Cell
 
@@ -98,8 +98,7 @@ def fitted(records: Sequence[tuple[int, float, float]]) -> Rate:
 
 def bytes_of(cell: Cell, images: int) -> int:
     """Disk space of a whole cell: features, logits and x0 in float32, and the kept images."""
-    config = {} if cell.card.extractor is None else shipped.extractor_config(cell.card.extractor)
-    numbers = int(config.get("feature_dim", 0)) + int(config.get("classes", 0))
+    numbers = 0 if cell.card.extractor is None else numbers_of(cell.card.extractor)
     channels, height, width = cell.card.image_shape
     shards = -(-cell.n // cell.shard)
     numbers += prod(cell.card.sample_shape) if cell.keep_x0 else 0

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffbench import shipped
 from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
+from diffbench.scoring.weights import weights_sha256
 from diffbench.store.probe import stored_digest
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Flaw, ShardRange, Store, Wanted, shard_ranges
@@ -118,7 +118,8 @@ def stored_probe(run: Path, cell: Cell) -> str | None:
 def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     """What a shard of the cell must be; the extractor is known by the sha256 that its config states."""
     name = cell.card.extractor
-    extractors = {} if name is None else {name: str(shipped.extractor_config(name).get("sha256"))}
+    sha256 = None if name is None else weights_sha256(name)
+    extractors = {} if name is None else {name: sha256}
     return Wanted(probe, extractors, images, cell.keep_x0)
 
 

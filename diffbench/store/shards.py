@@ -71,12 +71,12 @@ class Wanted:
     """What a stored shard must be to be used.
 
     ``probe`` is the digest of the probe that its samples were made under (None: any), ``extractors`` maps names to the
-    sha256 of their weights, ``images`` counts the cell's first samples whose images must be there, ``x0`` says whether
-    the sampler's own output must be.
+    sha256 of their weights (None: any), ``images`` counts the cell's first samples whose images must be there, ``x0``
+    says whether the sampler's own output must be.
     """
 
     probe: str | None
-    extractors: Mapping[str, str]
+    extractors: Mapping[str, str | None]
     images: int
     x0: bool = False
 
@@ -169,7 +169,7 @@ class Store:
         if wanted.probe is not None and manifest["probe"] != wanted.probe:
             return Flaw("stale", "made by other code or another network: the probe's answer was different")
         for name, sha256 in wanted.extractors.items():
-            if name not in entries or entries[name]["weights"] != sha256:
+            if name not in entries or sha256 not in (None, entries[name]["weights"]):
                 return Flaw("stale", f"holds no features of this {name}")
         images = max(0, min(wanted.images, shard.last) - shard.first)
         if entries.get(IMAGES, {"count": 0})["count"] < images:
