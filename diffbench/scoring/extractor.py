@@ -20,6 +20,7 @@ from diffbench import shipped
 from diffbench.errors import ScoringError, UsageError, WeightsError
 from diffbench.scoring.mnist_features import CLASSES, FEATURE_DIM, MnistFeatures
 from diffbench.scoring.resize import RESIZES
+from diffbench.scoring.transformers_extractor import BACKBONES, find_backbone, load_backbone
 from diffbench.scoring.weights import INCEPTION, base_name, find_weights
 
 GROUP = "diffbench.extractors"
@@ -147,7 +148,7 @@ _EMBEDDED = {"mnist-features": _Embedded(MnistFeatures, FEATURE_DIM, CLASSES, (1
 def known_extractors() -> list[str]:
     """Names of all extractors: the embedded, those whose weights lie elsewhere, and those of installed packages."""
     inception = [INCEPTION, *(f"{INCEPTION}:{resize}" for resize in RESIZES if resize != "tf1")]
-    return [*_EMBEDDED, *inception, *(point.name for point in entry_points(group=GROUP))]
+    return [*_EMBEDDED, *inception, *BACKBONES, *(point.name for point in entry_points(group=GROUP))]
 
 
 def load_extractor(name: str, device: str | torch.device = "cpu") -> Extractor:
@@ -165,6 +166,8 @@ def load_extractor(name: str, device: str | torch.device = "cpu") -> Extractor:
     if base_name(name) == INCEPTION and (name == INCEPTION or name.partition(":")[2] in RESIZES):
         path, sha256 = find_weights(name)
         return inception_extractor(path, sha256, name, device)
+    if name in BACKBONES:
+        return backbone_extractor(name, find_backbone(name), device)
     for point in entry_points(group=GROUP):
         if point.name == name:
             made: Extractor = point.load()(torch.device(device))
@@ -187,6 +190,13 @@ def inception_extractor(
     resize = name.partition(":")[2] or "tf1"
     network = load_inception(content, path, resize, compiled).to(device)
     return NetworkExtractor(name, sha256, FEATURES, None, torch.device(device), network, resize, 1.0)
+
+
+def backbone_extractor(name: str, folder: Path, device: str | torch.device = "cpu") -> Extractor:
+    """DINOv2 or CLIP from a folder. Raises UsageError, WeightsError."""
+    network, dim, sha256 = load_backbone(name, folder)
+    resize = BACKBONES[name].resize
+    return NetworkExtractor(name, sha256, dim, None, torch.device(device), network.to(device), resize, 1.0)
 
 
 def _embedded(name: str, device: str | torch.device) -> Extractor:

@@ -49,6 +49,19 @@ def clean(images: Tensor, size: int) -> Tensor:
     return torch.from_numpy(out).to(images.device)
 
 
+def pillow_bicubic(images: Tensor, size: int) -> Tensor:
+    """Pillow's bicubic with antialiasing on 8-bit images, rounded to whole levels: as DINOv2 and CLIP are used.
+
+    On the CPU, whatever the device.
+    """
+    out = np.empty((*images.shape[:2], size, size), np.float32)
+    levels = images.cpu().round().to(torch.uint8).numpy()
+    for index in np.ndindex(*levels.shape[:2]):
+        channel = Image.fromarray(levels[index]).resize((size, size), Image.Resampling.BICUBIC)
+        out[index] = np.asarray(channel)
+    return torch.from_numpy(out).to(images.device)
+
+
 def legacy(images: Tensor, size: int) -> Tensor:
     """Bilinear with half-pixel centres and no antialiasing: pytorch-fid, and clean-fid's ``legacy_pytorch``."""
     return interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=False)

@@ -100,5 +100,5 @@ def weights_sha256(extractor: str) -> str | None:
             return find_weights(extractor)[1]
         except WeightsError:
             return None
-    known = shipped.extractor_config(extractor).get("sha256")
+    known = shipped.extractor_config(extractor).get("sha256")  # of others, whatever made the features
     return None if known is None else str(known)

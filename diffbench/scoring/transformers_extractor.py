@@ -1,0 +1,125 @@
+"""DINOv2 and CLIP as extractors, by transformers (the extra ``hub``), from safetensors on this machine alone.
+
+Each lies in a folder of its name (``config.json``, ``model.safetensors``) under ``$DIFFBENCH_WEIGHTS``, or in the cache
+of the Hugging Face hub. Nothing is downloaded, no code of a repository is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from diffbench.errors import UsageError, WeightsError
+from diffbench.scoring.resize import pillow_bicubic
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What is known of a network before it is loaded: its repository, class, output, and how images get to it."""
+
+    repository: str
+    kind: str
+    output: str
+    resize: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+
+BACKBONES: Mapping[str, Backbone] = {
+    # Stein et al. 2023 and their dgm-eval: the class token after the last norm, images by Pillow's bicubic.
+    "dinov2-vitl14": Backbone("facebook/dinov2-large", "Dinov2Model", "pooler_output", "pillow-bicubic", *_IMAGENET),
+    "clip-vitb32": Backbone(
+        "openai/clip-vit-base-patch32", "CLIPVisionModelWithProjection", "image_embeds", "pillow-bicubic", *_CLIP
+    ),
+    # Jayasumana et al. 2024: torch's bicubic without antialiasing, as in their code's port.
+    "clip-vitl14-336": Backbone(
+        "openai/clip-vit-large-patch14-336", "CLIPVisionModelWithProjection", "image_embeds", "bicubic", *_CLIP
+    ),
+}
+
+
+class Normalised(nn.Module):
+    """Levels 0 to 255, (B, 1 or 3, H, W), to the network's features (B, d) and no logits (B, 0)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, backbone: Backbone, size: int) -> None:
+        super().__init__()
+        self.network, self.size, self.resize, self.output = network, size, backbone.resize, backbone.output
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and no logits."""
+        levels = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        if self.resize == "bicubic":
+            resized = interpolate(levels, size=(self.size, self.size), mode="bicubic", align_corners=False)
+        else:
+            resized = pillow_bicubic(levels, self.size)
+        pixels = (resized / 255 - self.mean) / self.std
+        features: Tensor = getattr(self.network(pixel_values=pixels), self.output)
+        return features, features.new_zeros((len(features), 0))
+
+
+def find_backbone(name: str) -> Path:
+    """The folder of a network's files. Raises WeightsError: nowhere on this machine; it says where they should be."""
+    backbone = BACKBONES[name]
+    own = os.environ.get("DIFFBENCH_WEIGHTS")
+    if own and (Path(own) / name / "model.safetensors").is_file():
+        return Path(own) / name
+    try:
+        from huggingface_hub import snapshot_download
+
+        found = Path(snapshot_download(backbone.repository, local_files_only=True))
+        if (found / "model.safetensors").is_file():
+            return found
+    except Exception as error:  # not installed, not cached; both say the same to us
+        del error
+    places = f"{own}/{name}/" if own else f"a folder {name}/ of $DIFFBENCH_WEIGHTS"
+    raise WeightsError(
+        f"{name} needs config.json and model.safetensors of {backbone.repository} in {places}, or in the cache of the "
+        "Hugging Face hub"
+    )
+
+
+def load_backbone(name: str, folder: Path) -> tuple[Normalised, int, str]:
+    """The network, its number of features, and the sha256 of its weights.
+
+    Raises:
+        UsageError: transformers is not installed.
+        WeightsError: the files do not fit the class.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError(f"{name} needs transformers: pip install 'diffbench[hub]'") from None
+    backbone = BACKBONES[name]
+    kind: Any = getattr(transformers, backbone.kind)
+    path = folder / "model.safetensors"
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        network, report = kind.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except Exception as error:  # transformers fails in many ways
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{folder}: no weights of {backbone.kind} ({first})") from None
+    if missing := sorted(report["missing_keys"]):
+        raise WeightsError(f"{path}: lacks {missing[0]} and {len(missing) - 1} more weights of {backbone.kind}")
+    config = getattr(network.config, "vision_config", network.config)
+    # Dinov2's own size is that of its training; the paper's images have 224.
+    size = 224 if backbone.kind == "Dinov2Model" else int(config.image_size)
+    dim = int(network.config.projection_dim if backbone.output == "image_embeds" else config.hidden_size)
+    return Normalised(network.eval().requires_grad_(False), backbone, size), dim, sha256

@@ -1,0 +1,92 @@
+"""DINOv2 and CLIP from folders of the real classes, small; preprocessing against the libraries' own."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffbench.catalog import METRICS
+from diffbench.errors import UsageError, WeightsError
+from diffbench.scoring.extractor import backbone_extractor, load_extractor
+from diffbench.scoring.interval import Score
+from diffbench.scoring.metric import compute
+from diffbench.scoring.resize import pillow_bicubic
+from diffbench.scoring.transformers_extractor import BACKBONES
+
+transformers = pytest.importorskip("transformers")
+IMAGES = torch.randint(0, 256, (2, 3, 40, 33), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+
+
+def saved(name, folder):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if name.startswith("dino"):
+            config = transformers.Dinov2Config(patch_size=14, image_size=70, mlp_ratio=2, **SMALL)
+            network = transformers.Dinov2Model(config)
+        else:
+            config = transformers.CLIPVisionConfig(image_size=32, patch_size=8, projection_dim=12, **SMALL)
+            network = transformers.CLIPVisionModelWithProjection(config)
+    network.eval().save_pretrained(folder)
+    return network
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_features_are_those_of_the_network_on_its_own_preprocessing(name, tmp_path):
+    network = saved(name, tmp_path / name)
+    extractor = backbone_extractor(name, tmp_path / name)
+    backbone = BACKBONES[name]
+    size = 224 if name.startswith("dino") else 32
+    if backbone.resize == "bicubic":
+        levels = torch.nn.functional.interpolate(IMAGES.float(), size=(size, size), mode="bicubic")
+    else:
+        pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size, size), 3) for image in IMAGES]
+        levels = torch.from_numpy(np.stack([np.asarray(p) for p in pictures])).permute(0, 3, 1, 2).float()
+    processor = transformers.CLIPImageProcessor(
+        do_resize=False, do_center_crop=False, image_mean=backbone.mean, image_std=backbone.std, do_rescale=False
+    )
+    pixels = processor(list(levels / 255), return_tensors="pt", input_data_format="channels_first")["pixel_values"]
+    with torch.no_grad():
+        known = getattr(network(pixel_values=pixels), backbone.output)
+    found = extractor(IMAGES)
+    torch.testing.assert_close(found.features, known, rtol=1e-4, atol=1e-5)
+    assert found.features.shape == (2, extractor.dim) and found.logits.shape == (2, 0)
+    assert extractor.resize == backbone.resize and len(extractor.sha256) == 64
+    torch.testing.assert_close(extractor(IMAGES[:, :1]).features, extractor(IMAGES[:, :1].repeat(1, 3, 1, 1)).features)
+
+
+def test_pillows_bicubic():
+    image = IMAGES[0, 0].numpy()
+    known = np.asarray(Image.fromarray(image).resize((50, 50), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(pillow_bicubic(IMAGES[:1, :1].float(), 50)[0, 0].numpy(), known)
+
+
+def test_the_constants_are_those_of_the_processors():
+    clip = transformers.CLIPImageProcessor()
+    for name, backbone in BACKBONES.items():
+        if name.startswith("clip"):
+            assert (list(backbone.mean), list(backbone.std)) == (list(clip.image_mean), list(clip.image_std))
+    dino = transformers.BitImageProcessor(image_mean=None)
+    assert dino is not None and BACKBONES["dinov2-vitl14"].mean == (0.485, 0.456, 0.406)
+
+
+def test_a_missing_or_wrong_folder_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with pytest.raises(WeightsError, match="needs config.json and model.safetensors of facebook/dinov2-large in"):
+        load_extractor("dinov2-vitl14")
+    saved("dinov2-vitl14", tmp_path / "dinov2-vitl14")
+    assert load_extractor("dinov2-vitl14").dim == 16
+    saved("dinov2-vitl14", tmp_path / "clip-vitb32")
+    with pytest.raises(WeightsError, match="clip-vitb32"):
+        load_extractor("clip-vitb32")
+    (tmp_path / "dinov2-vitl14" / "model.safetensors").write_bytes(b"hello")
+    with pytest.raises(WeightsError, match="no weights of Dinov2Model"):
+        load_extractor("dinov2-vitl14")
+    with pytest.raises(UsageError, match="dinov2-vitl14"):
+        load_extractor("dinov2")
+
+
+def test_no_classes_no_inception_score():
+    found = compute(METRICS["is"], {}, {"features": np.ones((3, 2)), "logits": np.ones((3, 0))}, None)
+    assert isinstance(found, Score) and found.value is None and "no classes" in found.reason
