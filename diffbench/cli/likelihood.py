@@ -1,0 +1,74 @@
+"""``likelihood``: bits/dim of models on real images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from diffbench.cli.group import as_json as _json
+from diffbench.cli.printing import say, show
+
+if TYPE_CHECKING:
+    from diffbench.runner.likelihood import BitsPerDim
+
+_COLUMNS = ("model", "bits/dim", "SE", "95% interval", "n", "NFE", "sigma_min")
+
+
+@click.command(short_help="Bits/dim of models on real images, by the probability-flow ODE.")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--data", default="digits", show_default=True, help="digits, or a .npy or .npz file of uint8 images.")
+@click.option("--n", type=click.IntRange(min=1), help="The first N images.  [default: 128, or all if fewer]")
+@click.option("--dequantisation", type=click.Choice(["uniform", "rounding"]), default="uniform", show_default=True)
+@click.option("--probes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Vectors of the trace.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.005,
+    show_default=True,
+    help="Bits/dim that doubling the steps may change, image by image.",
+)
+@click.option(
+    "--t-end",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Time that the ODE ends at, for models in continuous time.  [default: the schedule's; Score-SDE: 1e-5]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
+@_json
+@click.option("--quiet", is_flag=True, help="No progress.")
+def likelihood(models: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Bits/dim of every MODEL (a shipped model's name, or a folder with a card) on real 8-bit images.
+
+    It belongs to a model, not to a sampler: the density that the probability-flow ODE gives the images, without the
+    card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
+    """
+    from diffbench.runner.likelihood import likelihood as measure
+
+    measured = [measure(model, **options) for model in models]
+    if as_json:
+        show([one.to_dict() for one in measured], True, ())
+        return
+    show([_row(one) for one in measured], False, _COLUMNS)
+    first = measured[0]
+    say(f"on {first.split}; sha256 {first.data_sha256[:12]}…; seed {first.seed}")
+    how = f"dequantisation {first.dequantisation}, probes {first.probes}"
+    say(f"{how}, steps doubled until no image moves by more than {first.tolerance:g} bits/dim")
+    for one in measured:
+        if one.reason is not None:
+            say(f"{one.model}: {one.reason}")
+
+
+def _row(one: BitsPerDim) -> dict[str, str]:
+    number = "–" if one.value is None else f"{one.value:.4f}"
+    interval = "–" if one.ci_low is None or one.ci_high is None else f"{one.ci_low:.4f} to {one.ci_high:.4f}"
+    return {
+        "model": one.model,
+        "bits/dim": number,
+        "SE": "–" if one.se is None else f"{one.se:.4f}",
+        "95% interval": interval,
+        "n": str(one.n),
+        "NFE": "–" if one.nfe is None else f"{one.nfe:.0f}",
+        "sigma_min": f"{one.sigma_min:.3g}",
+    }

@@ -1,0 +1,190 @@
+"""Bits/dim of a model on real images: one number a model, whatever samples it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from diffbench.catalog import LIKELIHOOD, LikelihoodOptions
+from diffbench.diffusion.likelihood import bits_per_dim, dequantise, log_density
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.errors import UsageError
+from diffbench.models.analytic_model import analytic_model
+from diffbench.models.card import Card, load_card
+from diffbench.models.diffusers_pipeline import Model, load_model
+from diffbench.runner.devices import keep_freed_memory, pick_device
+from diffbench.runner.progress import Progress
+from diffbench.runner.real_images import DIGITS, RealImages, real_images
+from diffbench.scoring.interval import score_from_influence, score_without_error, too_few
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BitsPerDim:
+    """Bits/dim of one model on n images, all that decided it, and how well it was solved.
+
+    Attributes:
+        value: mean over the images of -log2 p / d in bits, an upper bound for the 8-bit images; None with a ``reason``.
+        se: standard error of the mean: over images, dequantisation and probes.
+        ci_low: lower end of the 95 % interval; None with ``se``.
+        ci_high: upper end of the 95 % interval.
+        nfe: evaluations of the denoiser an image, on average.
+        largest_change: what the last doubling of the steps changed at most, in bits/dim; beyond ``tolerance`` if the
+            ``reason`` says so.
+        per_image: bits/dim of each image (n,), float64.
+    """
+
+    model: str
+    family: str
+    metric: str = LIKELIHOOD.name
+    value: float | None
+    se: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    unit: str = "bits/dim"
+    better: str = LIKELIHOOD.better
+    reason: str | None = None
+    n: int
+    nfe: float | None = None
+    data: str
+    split: str
+    data_sha256: str
+    dequantisation: str
+    t_end: float
+    sigma_min: float
+    sigma_max: float
+    probes: int
+    tolerance: float
+    largest_change: float | None = None
+    seed: int
+    device: str
+    weights_sha256: str
+    per_image: NDArray[np.float64] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, without the single images."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "per_image"}
+
+
+def likelihood(
+    model: str | Path,
+    data: str | Path = DIGITS,
+    n: int | None = None,
+    *,
+    device: str = "auto",
+    batch_size: int = 32,
+    seed: int = 0,
+    quiet: bool = False,
+    **options: Any,
+) -> BitsPerDim:
+    """Bits/dim of a model's probability-flow ODE on real 8-bit images, without the card's clipping.
+
+    Args:
+        model: name of a shipped model, or a folder with a card.
+        data: ``digits``, or a .npy or .npz file with one uint8 array, NHWC or NCHW.
+        n: the first n images; default 128, or all if there are fewer.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+        batch_size: images in one call of the network.
+        seed: of the dequantisation and of the probes; image i has the same noise for every model.
+        quiet: no progress on stderr.
+        options: ``dequantisation``, ``probes``, ``tolerance``, ``t_end``; see :class:`LikelihoodOptions`.
+
+    Raises:
+        UsageError, CardError, WeightsError, ReferenceDataError: before anything is computed.
+        ScoringError: a log-density is not finite; names the image.
+    """
+    asked = LikelihoodOptions.model_validate(options)
+    if batch_size < 1:
+        raise UsageError(f"the batch size must be at least 1, got {batch_size}")
+    where = pick_device(device)
+    keep_freed_memory(where)
+    card = _card(load_card(model), asked.t_end)
+    images = real_images(data, card.image_shape, n)
+    if card.codec is not None:
+        latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
+        return _result(card, images, asked, seed, where, value=None, reason=latent)
+    loaded = load_model(card, where) if card.analytic is None else analytic_model(card, where)
+    return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
+
+
+def _card(card: Card, t_end: float | None) -> Card:
+    """The card without clipping, and with another end of the ODE if one is given. UsageError if it can't have one."""
+    changed: dict[str, Any] = {"clip": None}
+    if t_end is not None:
+        if card.schedule_object().discrete:
+            raise UsageError(f"{card.name}: t_end belongs to models in continuous time; this one ends at its index 0")
+        changed["schedule"] = {**card.schedule, "t_end": t_end}
+    return card.model_copy(update=changed)
+
+
+def _measure(
+    model: Model, images: RealImages, options: LikelihoodOptions, seed: int, batch_size: int, progress: Progress
+) -> BitsPerDim:
+    card, count = model.card, len(images.pixels)
+    low, high = card.data.range
+    how, size = options.dequantisation, images.pixels[0].numel()
+    a_bit = size * float(np.log(2))
+    found, changes, evaluations = [], [], 0
+    with progress:
+        progress.begin(f"{LIKELIHOOD.title} of {card.name}", count)
+        for begin in range(0, count, batch_size):
+            pixels = images.pixels[begin : begin + batch_size].to(model.device)
+            noise = NoiseSource(seed, range(begin, begin + len(pixels)), card.image_shape, device=model.device)
+            x = dequantise(pixels, noise, low, high, how)
+            tolerance = options.tolerance * a_bit
+            solved = log_density(model.denoiser, x, model.schedule, noise, options.probes, tolerance)
+            found.append(bits_per_dim(solved.nats, size, low, high, how))
+            changes.append(solved.change / a_bit)
+            evaluations += int(solved.nfe.sum())
+            progress.advance(len(pixels))
+    bits, change = (torch.cat(parts).numpy() for parts in (found, changes))
+    value = float(bits.mean())
+    if count < 2:
+        score = score_without_error(value, count, too_few(count))
+    else:
+        score = score_from_influence(value, bits - value)
+    missed = int((np.abs(change) > options.tolerance).sum())
+    reason = f"{missed} of {count} images changed by more than the tolerance when the steps were last doubled"
+    return _result(
+        card,
+        images,
+        options,
+        seed,
+        model.device,
+        value=score.value,
+        se=score.se,
+        ci_low=score.ci_low,
+        ci_high=score.ci_high,
+        nfe=evaluations / count,
+        largest_change=float(np.abs(change).max()),
+        reason="; ".join(filter(None, [score.reason, reason if missed else None])) or None,
+        per_image=bits,
+    )
+
+
+def _result(
+    card: Card, images: RealImages, options: LikelihoodOptions, seed: int, device: torch.device, **values: Any
+) -> BitsPerDim:
+    schedule = card.schedule_object()
+    return BitsPerDim(
+        model=card.name,
+        family=card.family,
+        n=len(images.pixels),
+        data=images.name,
+        split=images.split,
+        data_sha256=images.sha256,
+        dequantisation=options.dequantisation,
+        t_end=schedule.t_end,
+        sigma_min=schedule.sigma_min,
+        sigma_max=schedule.sigma_max,
+        probes=options.probes,
+        tolerance=options.tolerance,
+        seed=seed,
+        device=str(device),
+        weights_sha256=card.weights_sha256,
+        **values,
+    )
