@@ -136,13 +136,13 @@ def _slope(denoiser: Denoiser, y: Tensor, level: float, signs: Tensor | None) ->
         raise UsageError("the denoiser can't be differentiated: it runs under no_grad or inference_mode")
     trace = _trace(x0, x_hat, signs)
     change = (x_hat.detach() - x0.detach()) / width - y * (level / width) ** 2
-    return change, y[0].numel() - trace
+    return change, math.prod(y.shape[1:]) - trace
 
 
 def _trace(x0: Tensor, x_hat: Tensor, signs: Tensor | None) -> Tensor:
     """Trace (B,) of dx0/dx_hat: by the signs (K,B,C,H,W), or from every diagonal element."""
     if signs is None:
-        size = x_hat[0].numel()
+        size = math.prod(x_hat.shape[1:])
         units = torch.eye(size, dtype=x_hat.dtype, device=x_hat.device).view(size, 1, *x_hat.shape[1:])
         signs, share = units.expand(size, *x_hat.shape), 1.0
     else:

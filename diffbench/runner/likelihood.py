@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from diffbench.catalog import LIKELIHOOD, LikelihoodOptions
 from diffbench.diffusion.likelihood import bits_per_dim, dequantise, log_density
@@ -97,7 +98,11 @@ def likelihood(
         UsageError, CardError, WeightsError, ReferenceDataError: before anything is computed.
         ScoringError: a log-density is not finite; names the image.
     """
-    asked = LikelihoodOptions.model_validate(options)
+    try:
+        except ValidationError as error:
+        problem = error.errors()[0]
+        where_ = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"{LIKELIHOOD.name}: {where_}: {problem['msg']}") from None
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
     where = pick_device(device)
@@ -109,6 +114,14 @@ def likelihood(
         return _result(card, images, asked, seed, where, value=None, reason=latent)
     loaded = load_model(card, where) if card.analytic is None else analytic_model(card, where)
     return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
+
+
+def _checked(options: dict[str, Any]) -> LikelihoodOptions:
+    try:
+        return LikelihoodOptions.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UsageError(f"{LIKELIHOOD.name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 def _card(card: Card, t_end: float | None) -> Card:
