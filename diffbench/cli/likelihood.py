@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,19 +35,27 @@ _COLUMNS = ("model", "bits/dim", "SE", "95% interval", "n", "NFE", "sigma_min")
     help="Time that the ODE ends at, for models in continuous time.  [default: the schedule's; Score-SDE: 1e-5]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
+@click.option(
+    "--run", "run_folder", metavar="RUN", type=click.Path(path_type=Path), help="Run folder whose report shows it too."
+)
 @_json
 @click.option("--quiet", is_flag=True, help="No progress.")
-def likelihood(models: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, **options: Any) -> None:
     """Bits/dim of every MODEL (a shipped model's name, or a folder with a card) on real 8-bit images.
 
     It belongs to a model, not to a sampler: the density that the probability-flow ODE gives the images, without the
     card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
     """
+    from diffbench.runner.likelihood import keep
     from diffbench.runner.likelihood import likelihood as measure
 
+    if run_folder is not None:
+        keep(run_folder, ())  # before hours are spent: is it a run folder?
     measured = [measure(model, **options) for model in models]
+    if run_folder is not None:
+        keep(run_folder, measured)
     if as_json:
         show([one.to_dict() for one in measured], True, ())
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from diffbench.catalog import LIKELIHOOD, LikelihoodOptions
 from diffbench.diffusion.likelihood import bits_per_dim, dequantise, log_density
 from diffbench.diffusion.noise import NoiseSource
-from diffbench.errors import UsageError
+from diffbench.errors import StoreError, UsageError
 from diffbench.models.analytic_model import analytic_model
 from diffbench.models.card import Card, load_card
 from diffbench.models.diffusers_pipeline import Model, load_model
@@ -22,6 +23,12 @@ from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.progress import Progress
 from diffbench.runner.real_images import DIGITS, RealImages, real_images
 from diffbench.scoring.interval import score_from_influence, score_without_error, too_few
+from diffbench.store.manifest import write_manifest
+from diffbench.store.sealed import read_sealed, write_sealed
+
+FILE = "likelihood.json"
+# What tells two rows of a run folder apart: the same again replaces the earlier one.
+_KEY = ("model", "weights_sha256", "data_sha256", "dequantisation", "t_end")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +84,7 @@ def likelihood(
     n: int | None = None,
     *,
     device: str = "auto",
-    batch_size: int = 32,
+    batch_size: int = 64,
     seed: int = 0,
     quiet: bool = False,
     **options: Any,
@@ -108,8 +115,25 @@ def likelihood(
     if card.codec is not None:
         latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
         return _result(card, images, asked, seed, where, value=None, reason=latent)
-    loaded = load_model(card, where) if card.analytic is None else analytic_model(card, where)
+    loaded = load_model(card, where, channels_last=True) if card.analytic is None else analytic_model(card, where)
     return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
+
+
+def keep(run: Path, measured: Sequence[BitsPerDim]) -> None:
+    """Write rows into ``likelihood.json`` of a run folder, whose report shows them; the same again replaces them.
+
+    Raises:
+        StoreError: no run folder, or one that can't be read or written.
+    """
+    if not (run / "suite.yaml").is_file():
+        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
+    if not measured:
+        return
+    path = run / FILE
+    known = read_sealed(path)["rows"] if path.exists() else []
+    rows = {tuple(row[key] for key in _KEY): row for row in [*known, *(one.to_dict() for one in measured)]}
+    write_sealed(path, {"format": 1, "rows": [rows[key] for key in sorted(rows)]})
+    write_manifest(run, only=[FILE])
 
 
 def _checked(options: dict[str, Any]) -> LikelihoodOptions:

@@ -34,6 +34,7 @@ OWN = {
     "runge_kutta": ["laws/test_adaptive_samplers.py"],
     "dpm_adaptive": ["laws/test_adaptive_samplers.py"],
     "brownian": ["diffusion/test_brownian.py"],
+    "likelihood": ["diffusion/test_likelihood.py", "laws/test_likelihood.py"],
 }
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 
@@ -147,4 +148,5 @@ def main(paths):
 if __name__ == "__main__":
     given = [Path(name).resolve() for name in sys.argv[1:]]
     every = [p for p in sorted((ROOT / "diffbench/samplers").glob("*.py")) if p.name != "__init__.py"]
-    sys.exit(main(given or [*every, ROOT / "diffbench/diffusion/brownian.py"]))
+    others = [ROOT / "diffbench/diffusion" / name for name in ("brownian.py", "likelihood.py")]
+    sys.exit(main(given or [*every, *others]))

@@ -18,6 +18,7 @@ from diffbench.errors import ReferenceDataError, ScheduleError, ScoringError, Us
 from diffbench.models.card import load_card
 from diffbench.runner.likelihood import likelihood
 from diffbench.runner.real_images import _digits, real_images
+from diffbench.store.sealed import read_sealed
 from reference_models.training import digits
 
 MNIST = (1, 28, 28)
@@ -82,6 +83,19 @@ def test_the_command_prints_one_row_a_model(diffbench, images):
     assert row["split"] == "the first 4 of patterns.npy" and row["t_end"] == 1e-3
     code, out, _ = diffbench("likelihood", "gaussian-mixture", "--data", images, "--n", "4")
     assert code == 0 and f"{row['value']:.4f}" in out and row["data_sha256"][:12] in out
+
+
+def test_a_run_folder_keeps_rows_and_the_same_again_replaces_them(diffbench, images, tmp_path):
+    call = ["likelihood", "gaussian-mixture", "--data", images, "--quiet", "--run", "run"]
+    code, _, err = diffbench(*call, "--n", "2")
+    assert code == 4 and "not a run folder" in err and not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "suite.yaml").write_text("name: x\n")
+    for n in ("2", "3", "2"):
+        assert diffbench(*call, "--n", n)[0] == 0
+    rows = read_sealed(tmp_path / "run" / "likelihood.json")["rows"]
+    assert sorted(row["n"] for row in rows) == [2, 3]
+    assert "likelihood.json" in read_sealed(tmp_path / "run" / "manifest.json")["files"]
 
 
 def test_a_network_is_differentiated_without_its_clip(tmp_path):
