@@ -13,7 +13,7 @@ from diffbench.cli.printing import say, show
 if TYPE_CHECKING:
     from diffbench.runner.likelihood import BitsPerDim
 
-_COLUMNS = ("model", "bits/dim", "SE", "95% interval", "n", "NFE", "sigma_min")
+_COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sigma_min")
 
 
 @click.command(short_help="Bits/dim of models on real images, by the probability-flow ODE.")
@@ -36,6 +36,7 @@ _COLUMNS = ("model", "bits/dim", "SE", "95% interval", "n", "NFE", "sigma_min")
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
 @click.option(
     "--run", "run_folder", metavar="RUN", type=click.Path(path_type=Path), help="Run folder whose report shows it too."
@@ -47,6 +48,7 @@ def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, 
 
     It belongs to a model, not to a sampler: the density that the probability-flow ODE gives the images, without the
     card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
+    Several models are compared image by image, with the same noise: "minus first" has the interval of that difference.
     """
     from diffbench.runner.likelihood import keep
     from diffbench.runner.likelihood import likelihood as measure
@@ -56,11 +58,13 @@ def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, 
     measured = [measure(model, **options) for model in models]
     if run_folder is not None:
         keep(run_folder, measured)
+    first, *others = measured
+    apart = [None, *(one.minus(first) for one in others)]
     if as_json:
-        show([one.to_dict() for one in measured], True, ())
+        pairs = [dict(zip(("minus_first", "minus_first_se"), pair or (None, None), strict=True)) for pair in apart]
+        show([{**one.to_dict(), **pair} for one, pair in zip(measured, pairs, strict=True)], True, ())
         return
-    show([_row(one) for one in measured], False, _COLUMNS)
-    first = measured[0]
+    show([_row(one, pair) for one, pair in zip(measured, apart, strict=True)], False, _COLUMNS)
     say(f"on {first.split}; sha256 {first.data_sha256[:12]}…; seed {first.seed}")
     how = f"dequantisation {first.dequantisation}, probes {first.probes}"
     say(f"{how}, steps doubled until no image moves by more than {first.tolerance:g} bits/dim")
@@ -69,14 +73,13 @@ def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, 
             say(f"{one.model}: {one.reason}")
 
 
-def _row(one: BitsPerDim) -> dict[str, str]:
-    number = "–" if one.value is None else f"{one.value:.4f}"
+def _row(one: BitsPerDim, pair: tuple[float, float] | None) -> dict[str, str]:
     interval = "–" if one.ci_low is None or one.ci_high is None else f"{one.ci_low:.4f} to {one.ci_high:.4f}"
     return {
         "model": one.model,
-        "bits/dim": number,
-        "SE": "–" if one.se is None else f"{one.se:.4f}",
+        "bits/dim": "–" if one.value is None else f"{one.value:.4f}",
         "95% interval": interval,
+        "minus first": "" if pair is None else f"{pair[0]:+.4f} ± {1.96 * pair[1]:.4f}",
         "n": str(one.n),
         "NFE": "–" if one.nfe is None else f"{one.nfe:.0f}",
         "sigma_min": f"{one.sigma_min:.3g}",

@@ -18,7 +18,7 @@ from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import StoreError, UsageError
 from diffbench.models.analytic_model import analytic_model
 from diffbench.models.card import Card, load_card
-from diffbench.models.diffusers_pipeline import Model, load_model
+from diffbench.models.diffusers_pipeline import DTYPES, Model, load_model
 from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.progress import Progress
 from diffbench.runner.real_images import DIGITS, RealImages, real_images
@@ -28,7 +28,7 @@ from diffbench.store.sealed import read_sealed, write_sealed
 
 FILE = "likelihood.json"
 # What tells two rows of a run folder apart: the same again replaces the earlier one.
-_KEY = ("model", "weights_sha256", "data_sha256", "dequantisation", "t_end")
+_KEY = ("model", "weights_sha256", "data_sha256", "dequantisation", "t_end", "dtype")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,8 +70,21 @@ class BitsPerDim:
     largest_change: float | None = None
     seed: int
     device: str
+    dtype: str
     weights_sha256: str
     per_image: NDArray[np.float64] | None = None
+
+    def minus(self, other: BitsPerDim) -> tuple[float, float] | None:
+        """Mean and standard error of the difference to another model on the same images with the same noise.
+
+        None where either has no value, for other images, and for fewer than two.
+        """
+        mine, theirs = self.per_image, other.per_image
+        alike = [getattr(self, key) == getattr(other, key) for key in ("data_sha256", "seed", "dequantisation")]
+        if mine is None or theirs is None or not all(alike) or len(mine) < 2:
+            return None
+        difference = mine - theirs
+        return float(difference.mean()), float(difference.std(ddof=1)) / len(difference) ** 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, without the single images."""
@@ -84,6 +97,7 @@ def likelihood(
     n: int | None = None,
     *,
     device: str = "auto",
+    dtype: str = "float32",
     batch_size: int = 64,
     seed: int = 0,
     quiet: bool = False,
@@ -96,6 +110,7 @@ def likelihood(
         data: ``digits``, or a .npy or .npz file with one uint8 array, NHWC or NCHW.
         n: the first n images; default 128, or all if there are fewer.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
+        dtype: precision of the network: float32, bfloat16 or float16; the ODE is solved in float64.
         batch_size: images in one call of the network.
         seed: of the dequantisation and of the probes; image i has the same noise for every model.
         quiet: no progress on stderr.
@@ -108,14 +123,17 @@ def likelihood(
     asked = _checked(options)
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, got {batch_size}")
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
     where = pick_device(device)
     keep_freed_memory(where)
     card = _card(load_card(model), asked.t_end)
     images = real_images(data, card.image_shape, n)
     if card.codec is not None:
         latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
-        return _result(card, images, asked, seed, where, value=None, reason=latent)
-    loaded = load_model(card, where, channels_last=True) if card.analytic is None else analytic_model(card, where)
+        return _result(card, images, asked, value=None, reason=latent, seed=seed, device=str(where), dtype=dtype)
+    network = card.analytic is None
+    loaded = load_model(card, where, dtype, channels_last=True) if network else analytic_model(card, where, dtype)
     return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
 
 
@@ -186,8 +204,9 @@ def _measure(
         card,
         images,
         options,
-        seed,
-        model.device,
+        seed=seed,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
         value=score.value,
         se=score.se,
         ci_low=score.ci_low,
@@ -199,9 +218,7 @@ def _measure(
     )
 
 
-def _result(
-    card: Card, images: RealImages, options: LikelihoodOptions, seed: int, device: torch.device, **values: Any
-) -> BitsPerDim:
+def _result(card: Card, images: RealImages, options: LikelihoodOptions, **values: Any) -> BitsPerDim:
     schedule = card.schedule_object()
     return BitsPerDim(
         model=card.name,
@@ -216,8 +233,6 @@ def _result(
         sigma_max=schedule.sigma_max,
         probes=options.probes,
         tolerance=options.tolerance,
-        seed=seed,
-        device=str(device),
         weights_sha256=card.weights_sha256,
         **values,
     )

@@ -85,6 +85,36 @@ def test_the_command_prints_one_row_a_model(diffbench, images):
     assert code == 0 and f"{row['value']:.4f}" in out and row["data_sha256"][:12] in out
 
 
+def test_models_are_compared_image_by_image(diffbench, images, tmp_path):
+    folder = tmp_path / "wider"
+    shutil.copytree(shipped.reference_models() / "gaussian-mixture", folder)
+    card = yaml.safe_load((folder / "card.yaml").read_text())
+    card["analytic"]["scales"] = [scale + 0.05 for scale in card["analytic"]["scales"]]
+    (folder / "card.yaml").write_text(yaml.safe_dump({**card, "name": "wider"}))
+    call = [
+        "likelihood",
+        "gaussian-mixture",
+        str(folder),
+        "--data",
+        images,
+        "--n",
+        "6",
+        "--tolerance",
+        "0.05",
+        "--quiet",
+    ]
+    first, second = json.loads(diffbench(*call, "--json")[1])
+    assert first["minus_first"] is None and second["minus_first"] == pytest.approx(second["value"] - first["value"])
+    assert 0 < second["minus_first_se"] < second["se"]
+    code, out, _ = diffbench(*call)
+    assert code == 0 and f"{second['minus_first']:+.4f} ± {1.96 * second['minus_first_se']:.4f}" in out
+    ours = likelihood("gaussian-mixture", images, 2, tolerance=0.05, quiet=True)
+    assert ours.minus(likelihood("gaussian-mixture", images, 2, seed=1, tolerance=0.05, quiet=True)) is None
+    difference = ours.per_image - likelihood(folder, images, 2, tolerance=0.05, quiet=True).per_image
+    mean, se = ours.minus(likelihood(folder, images, 2, tolerance=0.05, quiet=True))
+    assert (mean, se) == pytest.approx((difference.mean(), difference.std(ddof=1) / np.sqrt(2)))
+
+
 def test_a_run_folder_keeps_rows_and_the_same_again_replaces_them(diffbench, images, tmp_path):
     call = ["likelihood", "gaussian-mixture", "--data", images, "--quiet", "--run", "run"]
     code, _, err = diffbench(*call, "--n", "2")
@@ -106,8 +136,9 @@ def test_a_network_is_differentiated_without_its_clip(tmp_path):
     card = yaml.safe_load((folder / "card.yaml").read_text())
     (folder / "card.yaml").write_text(yaml.safe_dump({**card, "clip": None}))
     assert likelihood(folder, pixels, quiet=True, tolerance=0.05).value == found.value
-    # An untrained network hardly moves anything: nearly the density of the widest noise, shrunk by its slopes.
     assert np.isfinite(found.value) and found.nfe >= 192
+    half = likelihood(folder, pixels, quiet=True, tolerance=1.0, dtype="bfloat16")
+    assert half.dtype == "bfloat16" and half.value == pytest.approx(found.value, abs=0.5) and half.value != found.value
 
 
 def test_a_latent_model_has_none_and_says_why(diffbench):
@@ -192,6 +223,8 @@ def test_impossible_requests_are_refused(images, tmp_path):
     for wrong in ({"probes": 0}, {"tolerance": 0.0}, {"t_end": 1.5}, {"dequantisation": "none"}, {"steps": 3}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             likelihood("gaussian-mixture", images, quiet=True, **wrong)
+    with pytest.raises(UsageError, match="expected one of float32"):
+        likelihood("gaussian-mixture", images, dtype="int8")
     with pytest.raises(UsageError, match="batch size"):
         likelihood("gaussian-mixture", images, batch_size=0)
     with pytest.raises(UsageError, match="t_end belongs to models in continuous time"):
