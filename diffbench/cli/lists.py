@@ -10,7 +10,7 @@ from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import show
 
 if TYPE_CHECKING:
-    from diffbench.catalog import Options, SamplerEntry
+    from diffbench.catalog import MetricEntry, ModelMetric, Options, SamplerEntry
 
 
 @click.group("list")
