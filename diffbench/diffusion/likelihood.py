@@ -55,8 +55,8 @@ def log_density(
     x: Tensor,
     schedule: NoiseSchedule,
     noise: NoiseSource | None,
+    tolerance: float,
     probes: int = 1,
-    tolerance: float = 0.5,
     first_steps: int = FIRST_STEPS,
     most_steps: int = MOST_STEPS,
 ) -> LogDensity:
@@ -148,8 +148,8 @@ def _trace(x0: Tensor, x_hat: Tensor, signs: Tensor | None) -> Tensor:
     else:
         share = 1 / len(signs)
     found = x_hat.new_zeros(len(x_hat))
-    for number, direction in enumerate(signs):
-        (pulled,) = torch.autograd.grad(x0, x_hat, direction, retain_graph=number + 1 < len(signs))
+    for direction in signs:
+        (pulled,) = torch.autograd.grad(x0, x_hat, direction, retain_graph=True)
         found = found + share * (pulled * direction).flatten(1).sum(1)
     return found
 

@@ -187,7 +187,7 @@ def _measure(
             noise = NoiseSource(seed, range(begin, begin + len(pixels)), card.image_shape, device=model.device)
             x = dequantise(pixels, noise, low, high, how)
             tolerance = options.tolerance * a_bit
-            solved = log_density(model.denoiser, x, model.schedule, noise, options.probes, tolerance)
+            solved = log_density(model.denoiser, x, model.schedule, noise, tolerance, options.probes)
             found.append(bits_per_dim(solved.nats, size, low, high, how))
             changes.append(solved.change / a_bit)
             evaluations += int(solved.nfe.sum())

@@ -73,9 +73,9 @@ class Spoilt:
 def test_what_is_not_finite_names_the_sample(value, steps):
     noise = NoiseSource(0, [4, 17, 18], (1, 1, 2))
     with pytest.raises(ScoringError, match="sample 17: its log-likelihood is not finite"):
-        log_density(Spoilt(value), X, VP(), noise, most_steps=steps)
+        log_density(Spoilt(value), X, VP(), noise, 0.5, most_steps=steps)
     with pytest.raises(ScoringError, match="sample 1:"):
-        log_density(Spoilt(value), X, VP(), None, most_steps=steps)
+        log_density(Spoilt(value), X, VP(), None, 0.5, most_steps=steps)
 
 
 def test_a_denoiser_without_gradients_is_refused():
@@ -84,20 +84,22 @@ def test_a_denoiser_without_gradients_is_refused():
             return GAUSSIAN(x_hat, sigma)
 
     with pytest.raises(UsageError, match="can't be differentiated"):
-        log_density(frozen, X, VP(), None)
+        log_density(frozen, X, VP(), None, 0.5)
 
 
 @pytest.mark.parametrize("wrong", [{"probes": 0}, {"tolerance": 0.0}, {"tolerance": float("nan")}])
 def test_impossible_requests_are_refused(wrong):
     with pytest.raises(UsageError, match="at least 1 probe and a positive tolerance"):
-        log_density(GAUSSIAN, X, VP(), None, **wrong)
+        log_density(GAUSSIAN, X, VP(), None, **{"tolerance": 0.5, **wrong})
     with pytest.raises(UsageError, match="only 8-bit pixels"):
         dequantise(X, NoiseSource(0, range(3), (1, 1, 2)), -1, 1)
 
 
 def test_it_works_where_gradients_are_off_and_takes_single_precision():
-    expected = log_density(GAUSSIAN, X.double(), VP(), None).nats
+    expected = log_density(GAUSSIAN, X.double(), VP(), None, 0.5).nats
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            torch.testing.assert_close(log_density(GAUSSIAN, X.clone(), VP(), None).nats, expected, atol=1e-6, rtol=0)
-    assert log_density(GAUSSIAN, X[:0], VP(), None).nats.shape == (0,)
+            torch.testing.assert_close(
+                log_density(GAUSSIAN, X.clone(), VP(), None, 0.5).nats, expected, atol=1e-6, rtol=0
+            )
+    assert log_density(GAUSSIAN, X[:0], VP(), None, 0.5).nats.shape == (0,)

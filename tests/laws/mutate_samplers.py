@@ -56,6 +56,7 @@ EQUIVALENT = {
     "runge_kutta.py: module: MOST_TRIES = 5001": "a bound on a loop that should not come near it",
     "runge_kutta.py: _first_step: signed = guess / np.sign(end - begin)": "a sign is its own inverse",
     "runge_kutta.py: solve_rk45: moved = moved - 0 * apart": "minus zero",
+    "likelihood.py: module: FIRST_STEPS, MOST_STEPS = (16, 513)": "the next count of steps above 256 is 512 still",
     "runge_kutta.py: module: STAGES = (0.01, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)": "the first stage is the step's start",
 }
 

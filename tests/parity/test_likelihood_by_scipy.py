@@ -47,7 +47,7 @@ def by_scipy(x_hat, schedule, signs):
 @pytest.mark.parametrize("schedule", [VP(t_end=1e-3), VP(t_end=1e-5), SubVP(t_end=0.02), VE(0.01, 16.0)])
 def test_the_same_density_in_other_coordinates_by_another_solver(schedule, hutchinson):
     noise = NoiseSource(2, range(3), SHAPE) if hutchinson else None
-    found = log_density(MIXTURE, X, schedule, noise, tolerance=1e-3).nats
+    found = log_density(MIXTURE, X, schedule, noise, 1e-3).nats
     for row in range(3):
         signs = (
             None if noise is None else torch.where(noise.uniform("trace", 0)[row].flatten() < 0.5, -1.0, 1.0).double()
