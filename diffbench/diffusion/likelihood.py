@@ -83,14 +83,14 @@ def log_density(
         nfe = torch.full(known.shape, 4 * first_steps, dtype=torch.int64)
         rows, steps = torch.arange(len(x)), first_steps
         while len(rows) and 2 * steps <= most_steps:
-            _check_finite(nats, noise)
             steps *= 2
             at = rows.to(x.device)
             found = _one_pass(denoiser, x[at], schedule, None if signs is None else signs[:, at], steps)
+            _refuse(rows[~(found.isfinite() | nats[rows].isfinite())], noise)  # once may be too large a step
             change[rows], nats[rows] = found - nats[rows], found
             nfe[rows] += 4 * steps
             rows = rows[~(change[rows].abs() <= tolerance)]
-    _check_finite(nats, noise)
+    _refuse((~nats.isfinite()).nonzero().flatten(), noise)
     return LogDensity(nats, change, nfe)
 
 
@@ -99,8 +99,7 @@ def _signs(noise: NoiseSource, probe: int) -> Tensor:
     return torch.where(noise.uniform("trace", probe) < 0.5, -1.0, 1.0)
 
 
-def _check_finite(nats: Tensor, noise: NoiseSource | None) -> None:
-    lost = (~nats.isfinite()).nonzero().flatten()
+def _refuse(lost: Tensor, noise: NoiseSource | None) -> None:
     if len(lost):
         bad = int(lost[0]) if noise is None else int(noise.indices[lost[0]])
         raise ScoringError(f"sample {bad}: its log-likelihood is not finite (NaN or infinity in the denoised estimate)")

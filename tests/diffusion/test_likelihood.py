@@ -78,6 +78,20 @@ def test_what_is_not_finite_names_the_sample(value, steps):
         log_density(Spoilt(value), X, VP(), None, 0.5, most_steps=steps)
 
 
+def test_what_overflows_with_few_steps_is_solved_with_more():
+    class Steep:
+        """Pulls x_hat so hard to 0 that too large a step throws it beyond 1,000, where D is infinite."""
+
+        def __call__(self, x_hat, sigma):
+            x0 = 9 * x_hat / (1 + sigma.view(-1, 1, 1, 1) ** 2)
+            return Denoised(torch.where(x_hat.abs() < 1e3, x0, torch.inf * x0))
+
+    x = torch.ones(1, 1, 1, 2)
+    with pytest.raises(ScoringError):
+        log_density(Steep(), x, VP(), None, 0.5, most_steps=16)
+    assert bool(log_density(Steep(), x, VP(), None, 0.5).nats.isfinite().all())
+
+
 def test_a_denoiser_without_gradients_is_refused():
     def frozen(x_hat, sigma):
         with torch.no_grad():
