@@ -84,7 +84,7 @@ def test_what_overflows_with_few_steps_is_solved_with_more():
 
         def __call__(self, x_hat, sigma):
             x0 = 9 * x_hat / (1 + sigma.view(-1, 1, 1, 1) ** 2)
-            return Denoised(torch.where(x_hat.abs() < 1e3, x0, torch.inf * x0))
+            return Denoised(torch.where(x_hat.abs() < 1e3, x0, torch.inf))
 
     x = torch.ones(1, 1, 1, 2)
     with pytest.raises(ScoringError):
