@@ -20,7 +20,13 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--data", default="digits", show_default=True, help="digits, or a .npy or .npz file of uint8 images.")
 @click.option("--n", type=click.IntRange(min=1), help="The first N images.  [default: 128, or all if fewer]")
-@click.option("--dequantisation", type=click.Choice(["uniform", "rounding"]), default="uniform", show_default=True)
+@click.option(
+    "--dequantisation",
+    type=click.Choice(["uniform", "rounding"]),
+    default="uniform",
+    show_default=True,
+    help="Pixel k as a value in [k, k+1)/256 of the range (Score-SDE), or in what rounds to k/255.",
+)
 @click.option("--probes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Vectors of the trace.")
 @click.option(
     "--tolerance",
@@ -34,8 +40,12 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Time that the ODE ends at, for models in continuous time.  [default: the schedule's; Score-SDE: 1e-5]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of dequantisation and probes."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a call of the network."
+)
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
 @click.option(
@@ -50,14 +60,19 @@ def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, 
     card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
     Several models are compared image by image, with the same noise: "minus first" has the interval of that difference.
     """
-    from diffbench.runner.likelihood import keep
+    from diffbench.models.card import load_card
+    from diffbench.runner.likelihood import check_run, keep
     from diffbench.runner.likelihood import likelihood as measure
 
+    for model in models:  # before hours are spent
+        load_card(model)
     if run_folder is not None:
-        keep(run_folder, ())  # before hours are spent: is it a run folder?
-    measured = [measure(model, **options) for model in models]
-    if run_folder is not None:
-        keep(run_folder, measured)
+        check_run(run_folder)
+    measured = []
+    for model in models:
+        measured.append(measure(model, **options))
+        if run_folder is not None:
+            keep(run_folder, measured[-1])
     first, *others = measured
     apart = [None, *(one.minus(first) for one in others)]
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,8 @@ def likelihood(
     where = pick_device(device)
     keep_freed_memory(where)
     card = _card(load_card(model), asked.t_end)
+    if str(data) == DIGITS and card.data.dataset != "mnist":
+        raise UsageError(f"{card.name}: its data set is {card.data.dataset}, not mnist; give images of it as the data")
     images = real_images(data, card.image_shape, n)
     if card.codec is not None:
         latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
@@ -137,19 +139,22 @@ def likelihood(
     return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
 
 
-def keep(run: Path, measured: Sequence[BitsPerDim]) -> None:
-    """Write rows into ``likelihood.json`` of a run folder, whose report shows them; the same again replaces them.
+def check_run(run: Path) -> None:
+    """StoreError unless this is a run folder."""
+    if not (run / "suite.yaml").is_file():
+        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
+
+
+def keep(run: Path, measured: BitsPerDim) -> None:
+    """Write a row into ``likelihood.json`` of a run folder, whose report shows it; the same again replaces it.
 
     Raises:
         StoreError: no run folder, or one that can't be read or written.
     """
-    if not (run / "suite.yaml").is_file():
-        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
-    if not measured:
-        return
+    check_run(run)
     path = run / FILE
     known = read_sealed(path)["rows"] if path.exists() else []
-    rows = {tuple(row[key] for key in _KEY): row for row in [*known, *(one.to_dict() for one in measured)]}
+    rows = {json.dumps([row[key] for key in _KEY]): row for row in [*known, measured.to_dict()]}
     write_sealed(path, {"format": 1, "rows": [rows[key] for key in sorted(rows)]})
     write_manifest(run, only=[FILE])
 

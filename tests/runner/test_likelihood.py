@@ -128,6 +128,11 @@ def test_a_run_folder_keeps_rows_and_the_same_again_replaces_them(diffbench, ima
     assert "likelihood.json" in read_sealed(tmp_path / "run" / "manifest.json")["files"]
 
 
+def test_a_model_that_is_not_there_is_told_before_another_is_measured(diffbench, images):
+    code, out, err = diffbench("likelihood", "gaussian-mixture", "gaussian-mixtrue", "--data", images)
+    assert code == 2 and not out and 'did you mean "gaussian-mixture"?' in err and err.count("\n") == 1
+
+
 def test_a_network_is_differentiated_without_its_clip(tmp_path):
     folder = write_checkpoint(tmp_path / "tiny")
     pixels = tmp_path / "pixels.npz"
@@ -225,6 +230,8 @@ def test_impossible_requests_are_refused(images, tmp_path):
             likelihood("gaussian-mixture", images, quiet=True, **wrong)
     with pytest.raises(UsageError, match="expected one of float32"):
         likelihood("gaussian-mixture", images, dtype="int8")
+    with pytest.raises(UsageError, match="its data set is gaussian-mixture, not mnist"):
+        likelihood("gaussian-mixture")
     with pytest.raises(UsageError, match="batch size"):
         likelihood("gaussian-mixture", images, batch_size=0)
     with pytest.raises(UsageError, match="t_end belongs to models in continuous time"):
