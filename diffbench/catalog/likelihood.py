@@ -28,13 +28,14 @@ class LikelihoodOptions(Options):
 
 @dataclass(frozen=True)
 class ModelMetric:
-    """A metric with one value a model: its name in tables, title, unit, direction and source."""
+    """A metric with one value a model: its name in tables, title, unit, direction, source and options."""
 
     name: str
     title: str
     unit: str
     better: Literal["lower", "higher"]
     source: str
+    options: type[Options]
 
 
 LIKELIHOOD = ModelMetric(
@@ -43,4 +44,5 @@ LIKELIHOOD = ModelMetric(
     "bits/dim",
     "lower",
     "Song et al. 2021 (Score-SDE), Eq. 39 and 40; Theis et al. 2016, section 3.1",
+    LikelihoodOptions,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffbench.cli.group import as_json as _json
+from diffbench.cli.group import read_range, values_option
 from diffbench.cli.printing import say, show
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 
 @click.command(short_help="Bits/dim of models on real images, by the probability-flow ODE.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@click.option("--data", default="digits", show_default=True, help="digits, or a .npy or .npz file of uint8 images.")
+@click.option(
+    "--data", default="digits", show_default=True, help="digits, a folder of PNG or JPEG, or an .npz or .npy."
+)
+@values_option
 @click.option("--n", type=click.IntRange(min=1), help="The first N images.  [default: 128, or all if fewer]")
 @click.option(
     "--dequantisation",
@@ -53,7 +57,9 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 )
 @_json
 @click.option("--quiet", is_flag=True, help="No progress.")
-def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, **options: Any) -> None:
+def likelihood(
+    models: tuple[str, ...], as_json: bool, run_folder: Path | None, values: str | None, **options: Any
+) -> None:
     """Bits/dim of every MODEL (a shipped model's name, or a folder with a card) on real 8-bit images.
 
     It belongs to a model, not to a sampler: the density that the probability-flow ODE gives the images, without the
@@ -70,7 +76,7 @@ def likelihood(models: tuple[str, ...], as_json: bool, run_folder: Path | None, 
         check_run(run_folder)
     measured = []
     for model in models:
-        measured.append(measure(model, **options))
+        measured.append(measure(model, values=read_range(values), **options))
         if run_folder is not None:
             keep(run_folder, measured[-1])
     first, *others = measured

