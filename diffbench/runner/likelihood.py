@@ -206,7 +206,8 @@ def _measure(
         score = score_without_error(value, count, too_few(count))
     else:
         score = score_from_influence(value, bits - value)
-    missed = int((np.abs(change) > options.tolerance).sum())
+    largest = float(np.abs(change).max())
+    missed = int((~(np.abs(change) <= options.tolerance)).sum())
     reason = f"{missed} of {count} images changed by more than the tolerance when the steps were last doubled"
     return _result(
         card,
@@ -220,7 +221,7 @@ def _measure(
         ci_low=score.ci_low,
         ci_high=score.ci_high,
         nfe=evaluations / count,
-        largest_change=float(np.abs(change).max()),
+        largest_change=largest if np.isfinite(largest) else None,
         reason="; ".join(filter(None, [score.reason, reason if missed else None])) or None,
         per_image=bits,
     )
