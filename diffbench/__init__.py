@@ -1,7 +1,7 @@
 """diffbench: evaluation and benchmarking of diffusion samplers.
 
 ``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
-``diffbench.score(images)`` scores what something else made.
+``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim.
 """
 
 from __future__ import annotations
@@ -13,16 +13,28 @@ if TYPE_CHECKING:
     from diffbench.api import Results, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
+    from diffbench.runner.likelihood import likelihood
 
 __version__ = "0.1.0"
 
-__all__ = ["DiffbenchError", "Results", "SamplerEntry", "__version__", "open_reference", "read", "run", "score"]
+__all__ = [
+    "DiffbenchError",
+    "Results",
+    "SamplerEntry",
+    "__version__",
+    "likelihood",
+    "open_reference",
+    "read",
+    "run",
+    "score",
+]
 
 _HOMES = {
     "run": "diffbench.api",
     "read": "diffbench.api",
     "score": "diffbench.api",
     "open_reference": "diffbench.api",
+    "likelihood": "diffbench.runner.likelihood",
     "Results": "diffbench.api",
     "SamplerEntry": "diffbench.catalog",
     "DiffbenchError": "diffbench.errors",

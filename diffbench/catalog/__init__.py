@@ -7,18 +7,22 @@ and one file in ``diffbench/scoring``; a grid is one option model here and one f
 from diffbench.catalog.adaptive import TOLERANCES
 from diffbench.catalog.entries import Final, MetricEntry, NoOptions, Options, SamplerEntry, load
 from diffbench.catalog.grids import GRIDS, PRESETS
+from diffbench.catalog.likelihood import LIKELIHOOD, LikelihoodOptions, ModelMetric
 from diffbench.catalog.metrics import COSTS, METRICS
 from diffbench.catalog.samplers import SAMPLERS, Samplers
 
 __all__ = [
     "COSTS",
     "GRIDS",
+    "LIKELIHOOD",
     "METRICS",
     "PRESETS",
     "SAMPLERS",
     "TOLERANCES",
     "Final",
+    "LikelihoodOptions",
     "MetricEntry",
+    "ModelMetric",
     "NoOptions",
     "Options",
     "SamplerEntry",

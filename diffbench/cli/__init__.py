@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.compare import compare
 from diffbench.cli.group import cli
+from diffbench.cli.likelihood import likelihood
 from diffbench.cli.lists import list_
 from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
@@ -21,7 +22,8 @@ from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
-for command in (run, plan, validate, status, merge, report, compare, score, reference, export, list_, cache, bench):
+_QUALITY = (score, reference, likelihood)
+for command in (run, plan, validate, status, merge, report, compare, *_QUALITY, export, list_, cache, bench):
     cli.add_command(command)
 
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from diffbench import __version__
+from diffbench.errors import UsageError
 
 only = click.option("--only", metavar="RULE", help="Cells to take, as in 'model=ddpm-mnist,sampler=ddim,nfe<=20'.")
 overrides = click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a value of the suite.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print rows as one JSON array on stdout.")
+
+values_option = click.option(
+    "--range", "values", metavar="LOW,HIGH", help="Black and white of float arrays, as in -1,1."
+)
+
+
+def read_range(text: str | None) -> tuple[float, float] | None:
+    """What ``--range`` says. Raises UsageError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([-+\d.eE]+)\s*,\s*([-+\d.eE]+)\s*", text)
+    try:
+        if match is not None:
+            return float(match[1]), float(match[2])
+    except ValueError:
+        pass
+    raise UsageError(f"--range {text!r}: expected two numbers, as in -1,1")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

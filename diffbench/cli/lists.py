@@ -10,7 +10,7 @@ from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import show
 
 if TYPE_CHECKING:
-    from diffbench.catalog import Options, SamplerEntry
+    from diffbench.catalog import MetricEntry, ModelMetric, Options, SamplerEntry
 
 
 @click.group("list")
@@ -94,9 +94,10 @@ def _grid(kind: str, options: dict[str, float]) -> str:
 @list_.command("metrics")
 @_json
 def list_metrics(as_json: bool) -> None:
-    """Quality metrics and costs."""
-    from diffbench.catalog import COSTS, METRICS
+    """Quality metrics and costs; bits_per_dim is a model's own, by diffbench likelihood."""
+    from diffbench.catalog import COSTS, LIKELIHOOD, METRICS
 
+    quality: list[MetricEntry | ModelMetric] = [*METRICS.values(), LIKELIHOOD]
     rows: list[dict[str, Any]] = [
         {
             "name": m.name,
@@ -106,7 +107,7 @@ def list_metrics(as_json: bool) -> None:
             "source": m.source,
             "options": _options(m.options),
         }  # fmt: skip
-        for m in METRICS.values()
+        for m in quality
     ]
     rows += [
         {"name": name, "title": name.replace("_", " "), "unit": unit, "better": better, "source": "the timing pass"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diffbench.cli.group import as_json, only
+from diffbench.cli.group import as_json, only, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import UsageError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 EXTRACTOR = "mnist-features"
 
 _extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.")
-_values = click.option("--range", "values", metavar="LOW,HIGH", help="Black and white of float arrays, as in -1,1.")
 _device = click.option("--device", metavar="DEVICE", default="auto", help="auto, cpu, cuda or cuda:<index>.")
 
 
@@ -30,7 +29,7 @@ _device = click.option("--device", metavar="DEVICE", default="auto", help="auto,
 @_extractor
 @click.option("--metrics", default="fid,is,kid", show_default=True, help="Names, as in a suite.")
 @click.option("--name", help="What the images are called in the table.  [default: the file's or folder's name]")
-@_values
+@values_option
 @_device
 @click.option("--out", type=click.Path(path_type=Path), help="Write table and report to this folder.")
 @as_json
@@ -54,7 +53,7 @@ def score(
     from diffbench.api import score as score_images
 
     found = score_images(
-        images, reference=real, extractor=extractor, metrics=metrics.split(","), name=name, values=_range(values),
+        images, reference=real, extractor=extractor, metrics=metrics.split(","), name=name, values=read_range(values),
         device=device, out=out,
     )  # fmt: skip
     rows = results.rows(found.frame)
@@ -78,18 +77,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*([-+\d.eE]+)\s*,\s*([-+\d.eE]+)\s*", text)
-    try:
-        if match is not None:
-            return float(match[1]), float(match[2])
-    except ValueError:
-        pass
-    raise UsageError(f"--range {text!r}: expected two numbers, as in -1,1")
-
-
 @click.group()
 def reference() -> None:
     """Features and statistics of real data."""
@@ -100,7 +87,7 @@ def reference() -> None:
 @click.option("--name", required=True, help="What scores and suites call it.")
 @_extractor
 @click.option("--split", default="", help="Which part of the data set this is, for the record.")
-@_values
+@values_option
 @_device
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder to write to.  [default: here]")
 def build(images: Path, name: str, extractor: str, split: str, values: str | None, device: str, out: Path) -> None:
@@ -112,7 +99,7 @@ def build(images: Path, name: str, extractor: str, split: str, values: str | Non
     from diffbench.scoring.reference_file import write_reference
 
     found = reference_of(
-        open_pictures(images, _range(values)), load_extractor(extractor, pick_device(device)), _name(name),
+        open_pictures(images, read_range(values)), load_extractor(extractor, pick_device(device)), _name(name),
         {"split": split, "resize": "none", "source": images.name},
     )  # fmt: skip
     path = write_reference(found, out)

@@ -27,6 +27,7 @@ PURPOSES: Mapping[str, int] = {
     "dequantize": 5,
     "probe": 6,
     "path": 7,
+    "trace": 8,
 }
 
 _MASK = 0xFFFFFFFF
@@ -107,13 +108,24 @@ class NoiseSource:
         ``sigma_from`` and ``sigma_to`` say which interval the noise is for; these independent draws don't depend on it.
         The largest magnitude is sqrt(66 ln 2) = 6.76. UsageError for another purpose or step.
         """
+        normals = _box_muller(self._words(purpose, step))[:, : self._elements]
+        return normals.to(torch.float32).to(self.dtype).reshape(-1, *self.shape)
+
+    def uniform(self, purpose: str, step: int) -> Tensor:
+        """Uniform numbers (B, *shape) strictly between 0 and 1, float64: (w + 1/2) / 2^32 of the same words w.
+
+        UsageError as of ``normal``.
+        """
+        words = torch.stack(self._words(purpose, step), -1).flatten(1)[:, : self._elements]
+        return words.double().add_(0.5).mul_(2.0**-32).reshape(-1, *self.shape)
+
+    def _words(self, purpose: str, step: int) -> Words:
+        """Four words (B, blocks) for every block of four elements."""
         if purpose not in PURPOSES:
             raise UsageError(f"unknown purpose of noise {purpose!r}: use one of {', '.join(PURPOSES)}")
         _check_words("step", step)
         counter = (self._blocks, self._word(step), self._word(PURPOSES[purpose]), self._word(0))
-        words = philox4x32(counter, (self._word(self.seed), self.indices.unsqueeze(1)))
-        normals = _box_muller(words)[:, : self._elements]
-        return normals.to(torch.float32).to(self.dtype).reshape(-1, *self.shape)
+        return philox4x32(counter, (self._word(self.seed), self.indices.unsqueeze(1)))
 
     def _word(self, value: int) -> Tensor:
         return torch.full((1, 1), value, dtype=torch.int64, device=self.device)

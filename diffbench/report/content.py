@@ -140,10 +140,26 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         "samples (diffbench compare --by sampler) see smaller differences."
     )
     said.append(_timing(run))
-    said += _estimates(run) + _coupled(run)
+    said += _likelihoods(run) + _estimates(run) + _coupled(run)
     if drifted := run.provenance.get("drift"):
         said.append(f"Not all samples were made under the same conditions: {'; '.join(map(str, drifted))}.")
     return said
+
+
+def _likelihoods(run: RunFolder) -> list[str]:
+    """Bits/dim of the models, where ``diffbench likelihood --run`` has put them."""
+    rows = run.likelihood.get("rows")
+    return [
+        f"{row['model']} has {number(row['value'], 4)} bits/dim{_half(row)} on {row['split']} (n = {row['n']}; "
+        f"probability-flow ODE down to sigma = {number(row['sigma_min'])}, dequantisation {row['dequantisation']}, "
+        f"{number(row['nfe'])} evaluations an image): the model's own, whatever samples it; lower is better."
+        for row in (rows if isinstance(rows, list) else [])
+        if row["value"] is not None
+    ]
+
+
+def _half(row: Mapping[str, Any]) -> str:
+    return f" ± {number(row['ci_high'] - row['value'], 2)}" if row["ci_high"] is not None else ""
 
 
 def _coupled(run: RunFolder) -> list[str]:

@@ -36,6 +36,7 @@ class RunFolder:
     timing: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     convergence: Mapping[str, Any] = field(default_factory=dict)
+    likelihood: Mapping[str, Any] = field(default_factory=dict)
     suite_text: str = ""
     name: str = ""
 
@@ -117,9 +118,8 @@ def open_run(path: Path) -> RunFolder:
     """
     table = results.read(path)
     views = cells(table)
-    side = {
-        name: _optional_json(path / f"{name}.json") for name in ("references", "timing", "provenance", "convergence")
-    }
+    beside = ("references", "timing", "provenance", "convergence", "likelihood")
+    side = {name: _optional_json(path / f"{name}.json") for name in beside}
     suites = table["suite"].unique()
     suite = path / "suite.yaml"
     return RunFolder(

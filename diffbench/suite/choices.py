@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic_core import InitErrorDetails
 
-from diffbench.catalog import COSTS, GRIDS, METRICS
+from diffbench.catalog import COSTS, GRIDS, LIKELIHOOD, METRICS
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, shown, unknown
@@ -195,6 +195,9 @@ class MetricChoice(Spec):
         name = given.get("metric")
         if isinstance(name, str) and name in METRICS:
             yield from option_faults(METRICS[name].options, given["options"], beside=("metric",))
+        elif name == LIKELIHOOD.name:
+            message = f"{shown(name)} belongs to a model, not to a sampler; measure it by diffbench likelihood MODEL"
+            yield fault(("metric",), message, name)
         elif isinstance(name, str) and name in COSTS:
             message = f"{shown(name)} is measured by the timing pass of every run; leave it out of the metrics"
             yield fault(("metric",), message, name)

@@ -34,6 +34,7 @@ OWN = {
     "runge_kutta": ["laws/test_adaptive_samplers.py"],
     "dpm_adaptive": ["laws/test_adaptive_samplers.py"],
     "brownian": ["diffusion/test_brownian.py"],
+    "likelihood": ["diffusion/test_likelihood.py", "laws/test_likelihood.py"],
 }
 OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult}
 
@@ -55,6 +56,7 @@ EQUIVALENT = {
     "runge_kutta.py: module: MOST_TRIES = 5001": "a bound on a loop that should not come near it",
     "runge_kutta.py: _first_step: signed = guess / np.sign(end - begin)": "a sign is its own inverse",
     "runge_kutta.py: solve_rk45: moved = moved - 0 * apart": "minus zero",
+    "likelihood.py: module: FIRST_STEPS, MOST_STEPS = (16, 513)": "the next count of steps above 256 is 512 still",
     "runge_kutta.py: module: STAGES = (0.01, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0)": "the first stage is the step's start",
 }
 
@@ -147,4 +149,5 @@ def main(paths):
 if __name__ == "__main__":
     given = [Path(name).resolve() for name in sys.argv[1:]]
     every = [p for p in sorted((ROOT / "diffbench/samplers").glob("*.py")) if p.name != "__init__.py"]
-    sys.exit(main(given or [*every, ROOT / "diffbench/diffusion/brownian.py"]))
+    others = [ROOT / "diffbench/diffusion" / name for name in ("brownian.py", "likelihood.py")]
+    sys.exit(main(given or [*every, *others]))

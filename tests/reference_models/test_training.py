@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 from diffbench.diffusion.continuous import VP, SubVP  # noqa: E402
 from diffbench.models.card import load_card  # noqa: E402
 from diffbench.models.diffusers_pipeline import load_model  # noqa: E402
+from diffbench.runner.real_images import real_images  # noqa: E402
 from diffbench.scoring.mnist_features import MnistFeatures  # noqa: E402
 from reference_models import train as command  # noqa: E402
 from reference_models.training import autoencoder, diffusion, digits, features, shipping  # noqa: E402
@@ -98,6 +99,12 @@ def test_latent_model_trains_after_its_autoencoder(tmp_path: Path) -> None:
     assert float((latents * codec["scaling_factor"]).std()) == pytest.approx(1, rel=0.02)
     assert content["clip"] is None
     assert shipping.load_unet(out / "unet").dtype == torch.float32
+
+
+def test_likelihoods_are_measured_on_the_digits_set_aside() -> None:
+    _, held_out = digits.split()
+    found = real_images("digits", (1, 28, 28), 1000)
+    np.testing.assert_array_equal(found.pixels[:, 0].numpy(), digits.digits()[0][held_out])
 
 
 def test_pixel_models_train_one_from_the_other(tmp_path: Path) -> None:

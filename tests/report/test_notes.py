@@ -40,6 +40,20 @@ def test_drift_is_told(new_run, tmp_path):
     assert "drift" not in json.dumps([row[0].text for row in said.provenance.rows])
 
 
+def test_bits_per_dim_of_the_models_is_told(new_run, tmp_path):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",), images=False)
+    assert not any("bits/dim" in note for note in content(open_run(run), []).notes)
+    row = {"model": "ddpm-mnist", "value": 1.93481, "ci_high": 1.98481, "n": 128, "split": "the first 128 of <b>.npy"}
+    row |= {"sigma_min": 0.01, "dequantisation": "uniform", "nfe": 207.5}
+    rows = [row, {**row, "model": "alone", "ci_high": None}, {**row, "model": "ldm-mnist", "value": None}]
+    write_sealed(run / "likelihood.json", {"format": 1, "rows": rows})
+    first, second = (note for note in content(open_run(run), []).notes if "bits/dim" in note)
+    assert first.startswith("ddpm-mnist has 1.935 bits/dim ± 0.050 on the first 128 of <b>.npy (n = 128; ")
+    assert "sigma = 0.0100, dequantisation uniform, 208 evaluations" in first and second.startswith(
+        "alone has 1.935 bits"
+    )
+
+
 def test_samples_that_depend_on_their_batch_are_flagged(new_run, tmp_path):
     run = new_run(tmp_path / "run", models=("ddpm-mnist",))
     assert not any("coupled" in note for note in content(open_run(run), []).notes)

@@ -194,6 +194,7 @@ CASES = [
     (NAMED + "metrics: [fid, §fidd]\n",
      ['metrics[1]: unknown metric "fidd"; known: fid, is, kid', 'did you mean "fid"?']),
     (NAMED + "metrics: [{metric: precision, k: §0}]\n", ["metrics[0].k: 0 is not allowed"]),
+    (NAMED + "metrics: [§bits_per_dim]\n", ["belongs to a model", "diffbench likelihood MODEL"]),
     (NAMED + "metrics: [§seconds_per_image]\n", ["metrics[0]: ", "measured by the timing pass"]),
     (NAMED + "metrics: [{metric: is, splits: §0}]\n",
      ["metrics[0].splits: 0 is not allowed; expected a whole number of at"]),
