@@ -79,7 +79,7 @@ def bench_samplers(steps: int, rounds: int, as_json: bool) -> None:
 
 @bench.command("scoring")
 @click.option("--compile", "compiled", is_flag=True, help="Inception through torch.compile, too (minutes).")
-@click.option("--images", type=click.IntRange(min=8), default=32, show_default=True, help="Images a round.")
+@click.option("--images", type=click.IntRange(min=64), default=64, show_default=True, help="Images a round.")
 @click.option("--dimension", type=click.IntRange(min=8), default=2048, show_default=True)
 @_json
 def bench_scoring(compiled: bool, images: int, dimension: int, as_json: bool) -> None:

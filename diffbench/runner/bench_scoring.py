@@ -23,7 +23,7 @@ from diffbench.scoring.moments import Moments
 from diffbench.scoring.reference import Reference
 from diffbench.scoring.weights import hash_of
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def random_weights(path: Path, seed: int = 0) -> None:
@@ -50,7 +50,9 @@ def random_weights(path: Path, seed: int = 0) -> None:
     torch.save(dict(state), path)
 
 
-def bench_extraction(images: int = 32, batch: int = 8, compiled: bool = False, size: int = 32) -> list[dict[str, Any]]:
+def bench_extraction(
+    images: int = BATCH, batch: int = BATCH, compiled: bool = False, size: int = 32
+) -> list[dict[str, Any]]:
     """Images per second of the CPU's Inception: ours and torch-fidelity's, in turn; medians of ``ROUNDS``."""
     from torch_fidelity.utils import create_feature_extractor
 
