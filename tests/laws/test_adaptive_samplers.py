@@ -47,12 +47,26 @@ def burst(times, x, rows):
     return torch.cat([300 * torch.exp(-(((t - 1) / 0.02) ** 2)) - 0 * x[:, :1], -x[:, 1:] - x[:, :1]], dim=1)
 
 
+def still(times, x, rows):
+    """No motion at all: the first step is the least that the rules have."""
+    return 0 * x
+
+
+def creeping(times, x, rows):
+    """Motion and its change so slow that other rules choose the first step."""
+    t = torch.as_tensor(times, dtype=x.dtype).unsqueeze(1)
+    return 1e-8 * torch.cat([t, t**2], dim=1) + 0 * x
+
+
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
 @pytest.mark.parametrize(
-    ("ode", "begin", "end"), [(oscillator, 0.0, 3.0), (oscillator, 2.0, 0.1), (burst, 0.0, 3.0), (burst, 3.0, 0.0)]
+    ("ode", "begin", "end"),
+    [(oscillator, 0.0, 3.0), (oscillator, 2.0, 0.1), (oscillator, 1.0, 1.0003), (burst, 0.0, 3.0), (burst, 3.0, 0.0)]
+    + [(still, 1.0, 4.0), (still, 4.0, 1.0), (creeping, 1.0, 4.0)],
 )
 def test_every_row_is_solved_with_scipys_own_steps(tolerance, ode, begin, end):
-    x = torch.tensor([[1.0, 0.0], [-3.0, 0.5], [0.01, 100.0], [0.0, 0.0]], dtype=torch.float64)
+    x = torch.tensor([[1.0, 0.0], [-3.0, 0.5], [0.01, 100.0], [0.0, 0.0], [1e-3, 1e-3]], dtype=torch.float64)
+    x[-1] *= tolerance  # between what counts as no distance from the origin and what does not
     counts = np.zeros(len(x), dtype=int)
 
     def counting(times, points, rows):
