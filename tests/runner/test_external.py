@@ -1,10 +1,15 @@
 """Images scored from files: what a run says of them, to the last digit."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+from tiny_model import write_checkpoint
+from tiny_run import run as tiny_run
+from tiny_run import tiny_suite
 
 import diffbench
 from diffbench import results
@@ -12,7 +17,12 @@ from diffbench.compare.comparison import compare
 from diffbench.compare.side import RunSide
 from diffbench.errors import DiffbenchError, ImagesError, ReferenceDataError, StoreError, SuiteError, UsageError
 from diffbench.runner.export import INDEX, export_images
+from diffbench.runner.external import reference_of
+from diffbench.scoring import extractor as extractor_module
+from diffbench.scoring.extractor import NetworkExtractor, load_extractor
+from diffbench.scoring.pictures import open_pictures
 from diffbench.scoring.reference import load_reference, read_reference
+from diffbench.scoring.reference_file import write_reference
 
 N = 100
 METRICS = ["fid", "is", "kid"]
@@ -184,3 +194,37 @@ def test_score_and_export_on_the_command_line(diffbench, run, exported, tmp_path
     ):
         code, _, err = command(diffbench, *arguments)
         assert code == 2 and said in err
+
+
+def test_a_card_names_real_data_of_its_own(exported, tmp_path):
+    """A checkpoint with the reference beside it: what people have who train on their own data."""
+    checkpoint = write_checkpoint(tmp_path / "tiny")
+    extractor = load_extractor("mnist-features")
+    write_reference(reference_of(open_pictures(exported), extractor, "mine"), checkpoint)
+    card = yaml.safe_load((checkpoint / "card.yaml").read_text())
+    (checkpoint / "card.yaml").write_text(yaml.safe_dump({**card, "reference": "mine.json"}))
+    suite = tiny_suite(checkpoint, samplers=["ddim"], metrics=["kid"])
+    tiny_run(suite, tmp_path / "run")
+    row = results.rows(results.read(tmp_path / "run"))[0]
+    signature = json.loads(row["signature"])["comparable"]
+    assert signature["reference"] == "mine" and row["value"] is not None
+    assert signature["reference_sha256"] == read_reference(checkpoint / "mine.json").sha256
+    (checkpoint / "mine.safetensors").write_bytes(b"changed")
+    with pytest.raises(ReferenceDataError, match="sha256"):
+        tiny_run(suite, tmp_path / "other")
+
+
+def test_a_package_adds_an_extractor(exported, monkeypatch):
+    def darkness(device):
+        def network(levels):
+            return levels.flatten(1)[:, :4], levels.new_zeros(len(levels), 0)
+
+        return NetworkExtractor("darkness", "0" * 64, 4, None, device, network)
+
+    point = SimpleNamespace(name="darkness", load=lambda: darkness)
+    monkeypatch.setattr(
+        extractor_module, "entry_points", lambda group: [point] if group == "diffbench.extractors" else []
+    )
+    assert "darkness" in extractor_module.known_extractors()
+    rows = results.rows(diffbench.score(exported, reference=exported, extractor="darkness").frame)
+    assert rows[0]["extractor"] == "darkness" and abs(rows[0]["value"]) < 1e-9 and "no classes" in rows[1]["reason"]
