@@ -90,7 +90,7 @@ def _coarsely_solved(spec: Suite) -> Suite:
 
 def _show_results(summary: RunSummary, as_json: bool) -> None:
     from diffbench import results
-    from diffbench.report.folder import open_run
+    from diffbench.report.folder import RunFolder
     from diffbench.report.page import draw as draw_report
     from diffbench.report.tables import terminal_table
     from diffbench.store.manifest import damaged_derived, write_manifest
@@ -103,7 +103,7 @@ def _show_results(summary: RunSummary, as_json: bool) -> None:
     if as_json:
         rows_as_json(results.rows(table))
     else:
-        draw(terminal_table(table, open_run(summary.folder).worse))
+        draw(terminal_table(table, RunFolder(summary.folder, []).worse))
         if all(cell.skip for cell in summary.cells):
             say("Every cell was skipped; the report says why.")
         elif not summary.sampled and not summary.failed:
