@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,9 @@ def score(
     values: tuple[float, float] | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    labels: Sequence[int] | None = None,
+    reference_labels: Sequence[int] | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> Results:
     """Score images that something else made, as a run scores its samples.
 
@@ -104,12 +107,17 @@ def score(
         values: black and white of float arrays.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``.
         out: a folder for table and report; None: nothing is written, and ``folder`` of the result is the working one.
+        labels: a class for each image; adds a FID for each class.
+        reference_labels: a class for each real image.
+        prompts: what each image should show; adds the CLIP score, for an extractor that reads text.
 
     Raises:
         DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
     """
+    import numpy as np
+
     from diffbench.runner.devices import pick_device
-    from diffbench.runner.external import GIVEN, score_images, write_scored
+    from diffbench.runner.external import GIVEN, Conditions, score_images, write_scored
     from diffbench.scoring.extractor import load_extractor
     from diffbench.scoring.pictures import DatasetPictures, open_pictures
 
@@ -120,7 +128,10 @@ def score(
     if isinstance(real, (str, Path)):
         real = open_reference(real, extractor, device)
     called = name or (Path(images).stem if is_path else "dataset")
-    found = score_images(pictures, eyes, real, _metrics(metrics), called, "round" if values else GIVEN)
+    own, known = (None if given is None else np.asarray(given) for given in (labels, reference_labels))
+    conditions = Conditions(own, known, prompts)
+    quantiser = "round" if values else GIVEN
+    found = score_images(pictures, eyes, real, _metrics(metrics), called, quantiser, conditions)
     if out is None:
         return Results(Path(), results.frame(found.rows))
     write_scored(found, Path(out))

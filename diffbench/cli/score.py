@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ _device = click.option("--device", metavar="DEVICE", default="auto", help="auto,
 @values_option
 @_device
 @click.option("--out", type=click.Path(path_type=Path), help="Write table and report to this folder.")
+@click.option("--labels", type=click.Path(path_type=Path), help="An .npy of a class for each image: FID per class.")
+@click.option("--reference-labels", type=click.Path(path_type=Path), help="The same of the real images.")
+@click.option("--prompts", type=click.Path(path_type=Path), help="A text file with a line for each image: CLIP score.")
 @as_json
 def score(
     images: Path,
@@ -42,6 +46,9 @@ def score(
     values: str | None,
     device: str,
     out: Path | None,
+    labels: Path | None,
+    reference_labels: Path | None,
+    prompts: Path | None,
     as_json: bool,
 ) -> None:
     """Score IMAGES: a folder of PNG or JPEG, or an .npz or .npy of uint8 (N,H,W,C) or (N,C,H,W).
@@ -54,7 +61,8 @@ def score(
 
     found = score_images(
         images, reference=real, extractor=extractor, metrics=metrics.split(","), name=name, values=read_range(values),
-        device=device, out=out,
+        device=device, out=out, labels=_labels(labels), reference_labels=_labels(reference_labels),
+        prompts=_lines(prompts),
     )  # fmt: skip
     rows = results.rows(found.frame)
     if as_json:
@@ -65,6 +73,35 @@ def score(
         say(f"Report: {out / 'report.html'}   table: {out / results.PARQUET}")
 
 
+def _label(row: dict[str, Any]) -> str:
+    options = json.loads(row["options"])
+    return f", class {options['label']}" if "label" in options else ""
+
+
+def _labels(path: Path | None) -> Any:
+    """Whole numbers (n,) from an .npy; nothing is unpickled."""
+    import numpy as np
+
+    if path is None:
+        return None
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path}: can't be read as .npy ({error})") from None
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
+        raise UsageError(f"{path}: labels are whole numbers, one an image")
+    return found
+
+
+def _lines(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: can't be read as text ({error})") from None
+
+
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     from diffbench.report.frame import number, title
 
@@ -72,9 +109,12 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     interval = "–" if row["ci_low"] is None else " to ".join(ends)
     note = row["reason"] or ""
     return {
-        "metric": title(row["metric"]), "value": number(row["value"], 5), "95% interval": interval, "n": row["n"],
+        "metric": title(row["metric"]) + _label(row),
+        "value": number(row["value"], 5),
+        "95% interval": interval,
+        "n": row["n"],
         "note": note,
-    }  # fmt: skip
+    }
 
 
 @click.group()

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffbench import results
 from diffbench.catalog import METRICS
-from diffbench.errors import ImagesError
+from diffbench.errors import ImagesError, ReferenceDataError
 from diffbench.results import Row
+from diffbench.scoring.clip_score import WEIGHT, clip_score
 from diffbench.scoring.extract import extract
 from diffbench.scoring.extractor import Extractor, takes
+from diffbench.scoring.fid_per_class import fid_per_class
 from diffbench.scoring.interval import Score
 from diffbench.scoring.metric import compute
 from diffbench.scoring.pictures import Pictures
 from diffbench.scoring.reference import Reference
 from diffbench.scoring.signature import signature
+from diffbench.scoring.transformers_extractor import embed_prompts
 from diffbench.status.code import scoring_code
 from diffbench.status.score_cache import ScoreCache
 from diffbench.store.shards import Arrays, Store
@@ -80,6 +84,15 @@ class Scored:
     digest: str
 
 
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What images were asked to be: ``labels`` (n,), with those of the real images (N,), and ``prompts`` (n,)."""
+
+    labels: NDArray[Any] | None = None
+    real_labels: NDArray[Any] | None = None
+    prompts: Sequence[str] | None = None
+
+
 def score_images(
     pictures: Pictures,
     extractor: Extractor,
@@ -87,6 +100,7 @@ def score_images(
     metrics: Sequence[tuple[str, Mapping[str, Any]]],
     name: str,
     quantiser: str = GIVEN,
+    conditions: Conditions = Conditions(),
 ) -> Scored:
     """Score an image set.
 
@@ -97,48 +111,66 @@ def score_images(
         metrics: names of the catalog with their options, complete.
         name: what the images are called in the column ``model``.
         quantiser: how floats became 8-bit; ``given`` where they came so.
+        conditions: labels add a FID for each class, prompts a CLIP score.
 
     Raises:
-        ImagesError, ScoringError: images that can't be read or have no features.
+        ImagesError, ScoringError: images that can't be read or have no features, or labels or prompts that don't fit.
         ReferenceDataError: the reference is of another extractor, or missing.
+        UsageError: prompts for an extractor that reads none.
     """
     if reference is not None:
         reference.check_extractor(extractor)
     found = extracted(pictures, extractor)
-    rows, scores = [], {}
     cell = hashlib.sha256(f"{found.sha256} {extractor.sha256}".encode()).hexdigest()[:16]
+    made: list[tuple[str, Mapping[str, Any], Score]] = []
     for metric, options in metrics:
-        said = _signature(metric, options, pictures.count, extractor, reference, quantiser)
-        score = compute(METRICS[metric], options, found.arrays, reference)
+        made.append((metric, options, compute(METRICS[metric], options, found.arrays, reference)))
+    made += _conditioned(found.arrays, extractor, reference, conditions)
+    rows, scores = [], {}
+    for metric, options, score in made:
+        own = reference if metric in METRICS and METRICS[metric].uses == "features" else None
+        said = signature(
+            metric=metric,
+            n=score.n,
+            extractor_name=extractor.name,
+            extractor_sha256=extractor.sha256,
+            reference_name=own.name if own else None,
+            reference_sha256=own.sha256 if own else None,
+            quantiser=quantiser,
+            resize=extractor.resize,
+            options=options,
+        )
         scores[said] = score
-        entry = METRICS[metric]
         rows.append(
             Row(
-                suite=SUITE, cell=cell, model=name, family=FAMILY, sampler=SAMPLER, n=pictures.count, metric=metric,
-                value=score.value, se=score.se, ci_low=score.ci_low, ci_high=score.ci_high, unit=entry.unit,
-                better=entry.better, status="ok", reason=score.reason, device=str(extractor.device),
-                reference=reference.name if reference is not None and entry.uses == "features" else None,
-                extractor=extractor.name, signature=said,
+                suite=SUITE, cell=cell, model=name, family=FAMILY, sampler=SAMPLER, n=score.n, metric=metric,
+                options={"label": options["label"]} if "label" in options else {}, value=score.value, se=score.se,
+                ci_low=score.ci_low, ci_high=score.ci_high, status="ok", reason=score.reason,
+                unit=METRICS[metric].unit if metric in METRICS else None,
+                better=METRICS[metric].better if metric in METRICS else "higher", device=str(extractor.device),
+                reference=own.name if own else None, extractor=extractor.name, signature=said,
             )
         )  # fmt: skip
     return Scored(rows, scores, cell, found.sha256)
 
 
-def _signature(
-    metric: str, options: Mapping[str, Any], n: int, extractor: Extractor, reference: Reference | None, quantiser: str
-) -> str:
-    own = reference if METRICS[metric].uses == "features" else None
-    return signature(
-        metric=metric,
-        n=n,
-        extractor_name=extractor.name,
-        extractor_sha256=extractor.sha256,
-        reference_name=own.name if own else None,
-        reference_sha256=own.sha256 if own else None,
-        quantiser=quantiser,
-        resize=extractor.resize,
-        options=options,
-    )
+def _conditioned(
+    arrays: Arrays, extractor: Extractor, reference: Reference | None, given: Conditions
+) -> list[tuple[str, Mapping[str, Any], Score]]:
+    """FID of each class, and the CLIP score, as far as labels and prompts are given."""
+    found: list[tuple[str, Mapping[str, Any], Score]] = []
+    if given.labels is not None:
+        if reference is None or given.real_labels is None:
+            raise ReferenceDataError("FID per class needs a reference and the labels of its images")
+        classes = fid_per_class(arrays["features"], given.labels, reference, given.real_labels)
+        found += [("fid", {"label": label}, score) for label, score in classes.items()]
+    if given.prompts is not None:
+        prompts = [str(prompt) for prompt in given.prompts]
+        text = embed_prompts(extractor.name, extractor.sha256, prompts, extractor.device)
+        digest = hashlib.sha256("\n".join(prompts).encode()).hexdigest()
+        options = {"weight": WEIGHT, "prompts_sha256": digest}
+        found.append(("clip_score", options, clip_score(arrays["features"], text)))
+    return found
 
 
 def write_scored(scored: Scored, folder: Path) -> None:

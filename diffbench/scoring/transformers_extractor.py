@@ -11,9 +11,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -106,20 +108,70 @@ def load_backbone(name: str, folder: Path) -> tuple[Normalised, int, str]:
     except ImportError:
         raise UsageError(f"{name} needs transformers: pip install 'diffbench[hub]'") from None
     backbone = BACKBONES[name]
-    kind: Any = getattr(transformers, backbone.kind)
-    path = folder / "model.safetensors"
+    network, sha256 = _pretrained(getattr(transformers, backbone.kind), folder)
+    config = getattr(network.config, "vision_config", network.config)
+    # Dinov2's own size is that of its training; the paper's images have 224.
+    size = 224 if backbone.kind == "Dinov2Model" else int(config.image_size)
+    dim = int(network.config.projection_dim if backbone.output == "image_embeds" else config.hidden_size)
+    return Normalised(network.eval().requires_grad_(False), backbone, size), dim, sha256
+
+
+def embed_prompts(name: str, sha256: str, prompts: list[str], device: torch.device) -> NDArray[np.float32]:
+    """Embeddings (n, d) of prompts by the text network of the same CLIP, whose file has this ``sha256``.
+
+    Longer ones are cut at the network's longest.
+
+    Raises:
+        UsageError: an extractor without a text network.
+        WeightsError: the folder has none, or other weights.
+    """
+    if name not in BACKBONES or BACKBONES[name].output != "image_embeds":
+        texts = [known for known, backbone in BACKBONES.items() if backbone.output == "image_embeds"]
+        raise UsageError(f"prompts need an extractor that reads text: {' or '.join(texts)}, not {name}")
+    import transformers
+
+    folder = find_backbone(name)
+    network, found = _pretrained(transformers.CLIPTextModelWithProjection, folder)
+    if found != sha256:
+        raise WeightsError(f"{folder}: its weights have changed since the images were seen")
+    try:
+        tokenizer: Any = transformers.CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # transformers fails in many ways
+        raise WeightsError(f"{folder}: no tokenizer of CLIP ({_first_line(error)})") from None
+    network = network.eval().to(device)
+    longest = int(getattr(network.config, "text_config", network.config).max_position_embeddings)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(prompts), 64):
+            given = tokenizer(
+                prompts[start : start + 64], padding="max_length", truncation=True, max_length=longest,
+                return_tensors="pt",
+            ).to(device)  # fmt: skip
+            parts.append(network(**given).text_embeds.float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _pretrained(kind: Any, folder: Path) -> tuple[Any, str]:
+    """A network of a class of transformers, all of whose weights are in the folder's file, and the sha256 of that.
+
+    Raises WeightsError. Left to itself, the library fills what is missing, or of another shape, with random numbers.
+    """
+    import transformers
+
+    path, logging = folder / "model.safetensors", cast(Any, transformers.logging)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         network, report = kind.from_pretrained(
             str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:  # transformers fails in many ways
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{folder}: no weights of {backbone.kind} ({first})") from None
-    if missing := sorted(report["missing_keys"]):
-        raise WeightsError(f"{path}: lacks {missing[0]} and {len(missing) - 1} more weights of {backbone.kind}")
-    config = getattr(network.config, "vision_config", network.config)
-    # Dinov2's own size is that of its training; the paper's images have 224.
-    size = 224 if backbone.kind == "Dinov2Model" else int(config.image_size)
-    dim = int(network.config.projection_dim if backbone.output == "image_embeds" else config.hidden_size)
-    return Normalised(network.eval().requires_grad_(False), backbone, size), dim, sha256
+        raise WeightsError(f"{folder}: no weights of {kind.__name__} ({_first_line(error)})") from None
+    if wrong := sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"]))):
+        raise WeightsError(f"{path}: lacks {len(wrong)} weights of {kind.__name__}, or has others: {wrong[0]}")
+    return network, sha256
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -228,3 +228,30 @@ def test_a_package_adds_an_extractor(exported, monkeypatch):
     assert "darkness" in extractor_module.known_extractors()
     rows = results.rows(diffbench.score(exported, reference=exported, extractor="darkness").frame)
     assert rows[0]["extractor"] == "darkness" and abs(rows[0]["value"]) < 1e-9 and "no classes" in rows[1]["reason"]
+
+
+def test_labels_add_a_fid_for_each_class(diffbench, exported, tmp_path):
+    labels = np.arange(N) % 3
+    np.save(tmp_path / "labels.npy", labels)
+    np.save(tmp_path / "floats.npy", labels / 2)
+    given = ["--labels", tmp_path / "labels.npy", "--reference-labels", tmp_path / "labels.npy"]
+    code, out, _ = command(diffbench, "score", exported, "--reference", exported, "--metrics", "fid", *given, "--json")
+    rows = json.loads(out)
+    assert code == 0 and [json.loads(row["options"]) for row in rows] == [{}, *({"label": k} for k in range(3))]
+    assert [row["n"] for row in rows] == [N, 34, 33, 33] and all(abs(row["value"]) < 1e-9 for row in rows)
+    code, out, _ = command(diffbench, "score", exported, "--reference", exported, *given)
+    assert code == 0 and "FID, class 2" in out
+    for bad, said in (
+        (["--labels", tmp_path / "labels.npy"], "needs a reference and the labels"),
+        (["--labels", tmp_path / "floats.npy"], "labels are whole numbers"),
+        (["--labels", tmp_path / "nowhere.npy"], "can't be read as .npy"),
+        (["--prompts", tmp_path / "labels.npy"], "can't be read as text"),
+    ):
+        code, _, err = command(diffbench, "score", exported, "--reference", exported, *bad)
+        assert code == 2 and said in err
+
+
+def test_prompts_need_an_extractor_that_reads_text(diffbench, exported, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a seven\n" * N)
+    code, _, err = command(diffbench, "score", exported, "--metrics", "is", "--prompts", tmp_path / "prompts.txt")
+    assert code == 2 and "clip-vitb32 or clip-vitl14-336, not mnist-features" in err
