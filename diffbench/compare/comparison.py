@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from diffbench.catalog import COSTS, METRICS
-from diffbench.compare.equality import Equality, equality
+from diffbench.compare.equality import Equality, equality, features_equal
 from diffbench.compare.join import Joined, cell_key, join, label
 from diffbench.compare.paired import Difference, paired
 from diffbench.compare.side import Row, Side, score_of
@@ -139,7 +139,7 @@ def _quality(
     base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | None, alpha: float, adjust: Adjust
 ) -> list[Compared]:
     pairs = [(one, other) for one, other in joined.pairs if other["metric"] in METRICS and _comparable(one, other)]
-    differences = [paired(score_of(base, one), score_of(new, other)) for one, other in pairs]
+    differences = [_difference(base, one, new, other) for one, other in pairs]
     margins = [(gates or {}).get(other["metric"], Margin(MARGIN)) for _, other in pairs]
     lower = [bool(other["better"] == "lower") for _, other in pairs]
     gated = [other["metric"] in gates if gates is not None else other["metric"] not in UNGATED for _, other in pairs]
@@ -156,6 +156,13 @@ def _quality(
         Compared(*pair, pair[1]["metric"], difference, verdict, yes)
         for pair, difference, verdict, yes in zip(pairs, differences, found, gated, strict=True)
     ]
+
+
+def _difference(base: Side, one: Row, new: Side, other: Row) -> Difference:
+    """The paired difference; exactly none where all features are the same, whatever kind of error the score has."""
+    found = paired(score_of(base, one), score_of(new, other))
+    same = found.value == 0 and found.se is not None and features_equal(base, one["cell"], new, other["cell"])
+    return replace(found, se=0.0) if same else found
 
 
 def _failed(reason: str) -> Verdict:

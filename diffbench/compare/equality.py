@@ -45,12 +45,17 @@ def psnr(one: Images, other: Images) -> list[float]:
     return [10 * math.log10(255**2 / error) if error else math.inf for error in (apart**2).mean(axis=1)]
 
 
+def features_equal(base: Side, base_cell: str, new: Side, new_cell: str) -> bool | None:
+    """Whether all features of a cell are the same on both sides, bit for bit; None where that is not known."""
+    try:
+        return base.stored(base_cell)[0] == new.stored(new_cell)[0]
+    except StoreError:
+        return None
+
+
 def equality(base: Side, base_cell: str, new: Side, new_cell: str) -> Equality:
     """Compare what both sides stored of a cell. Raises StoreError for damaged images."""
-    try:
-        equal = base.stored(base_cell)[0] == new.stored(new_cell)[0]
-    except StoreError:
-        equal = None
+    equal = features_equal(base, base_cell, new, new_cell)
     one, other = base.images(base_cell), new.images(new_cell)
     count = min(len(one), len(other))
     if count == 0 or one.shape[1:] != other.shape[1:]:

@@ -14,6 +14,9 @@ FEWEST = 50
 """Samples below which a mean of influence values, which may be skewed, is not held to follow Student's law."""
 
 
+UNPAIRED = "not paired: no values per sample"
+
+
 @dataclass(frozen=True)
 class Difference:
     """``value`` = new - base, in the metric's unit.
@@ -50,6 +53,8 @@ def paired(base: Score, new: Score) -> Difference:
 
     Sample i of both sides starts from the same noise, so that what is common to both cancels; nothing is resampled
     (the delta method for a difference of functionals: van der Vaart 1998, chapter 20). The reference is held fixed.
+    Scores with errors but no values per sample (``recall``, ``coverage``, FID infinity) are compared as independent
+    ones, SE = sqrt(SE_base^2 + SE_new^2): too wide where the pairs are alike.
 
     Raises:
         ScoringError: the scores are of different numbers of samples.
@@ -61,8 +66,11 @@ def paired(base: Score, new: Score) -> Difference:
         return _without_error(base, new, None, f"{side} has no value: {score.reason}")
     value = new.value - base.value
     if base.influence is None or new.influence is None:
+        if base.se is not None and new.se is not None:
+            se = math.hypot(base.se, new.se)
+            return Difference(base.value, new.value, value, se, None, None, base.n, UNPAIRED)
         side, score = ("base", base) if base.influence is None else ("new", new)
-        return _without_error(base, new, value, f"{side} has no values per sample: {score.reason}")
+        return _without_error(base, new, value, f"{side} has no error: {score.reason}")
     apart = new.influence - base.influence
     se = float(np.std(apart, ddof=1)) / math.sqrt(base.n)
     spread = [float(np.var(influence, ddof=1)) for influence in (base.influence, new.influence)]

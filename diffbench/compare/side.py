@@ -127,6 +127,4 @@ def score_of(side: Side, row: Row) -> Score:
             influence = side.stored(row["cell"])[1].get(row["signature"])
         except StoreError as error:
             reason = str(error)
-        if influence is None:
-            reason = reason or "its error is not one of values per sample"
     return Score(row["value"], row["se"], row["ci_low"], row["ci_high"], row["n"] or 0, influence, reason)

@@ -25,7 +25,11 @@ N = 60
 
 
 def suite(checkpoint, **changes):
-    base = {"samples": {"n": N, "shard": 30}, "metrics": ["is", "kid"], "run": {"batch_size": 30, "device": "cpu"}}
+    base = {
+        "samples": {"n": N, "shard": 30},
+        "metrics": ["is", "kid", "recall"],
+        "run": {"batch_size": 30, "device": "cpu"},
+    }
     return tiny_suite(checkpoint, **{**base, **changes})
 
 
@@ -47,7 +51,7 @@ def test_the_same_suite_again_is_the_same_everywhere(folders):
     found = compare(*sides(folders, "base", "again"))
     assert {row.verdict.word for row in found.rows} == {"SAME"} and found.gate == "pass"
     assert all(one.equal and one.largest == 0 and not one.changed for one in found.samples.values())
-    assert {row.metric for row in found.rows} == {"nfe", "is", "kid"}
+    assert {row.metric for row in found.rows} == {"nfe", "is", "kid", "recall"}
     assert not comparison_table(found).rows and "all bit-equal" in as_markdown(found)
 
 
@@ -145,9 +149,9 @@ def test_outputs(folders):
     assert (
         text.startswith("### diffbench: ❌ regression") and "| tiny · ddim @ nfe 2 | NFE | 2.000 | 3.000 | +1 |" in text
     )
-    assert headline(found) == "3 worse, 0 better, 3 the same, 0 inconclusive of 6 gated"
+    assert headline(found) == "3 worse, 0 better, 6 the same, 0 inconclusive of 9 gated"
     suite_element = ElementTree.fromstring(as_junit(found))
-    assert suite_element.attrib["tests"] == "6" and suite_element.attrib["failures"] == "3"
+    assert suite_element.attrib["tests"] == "9" and suite_element.attrib["failures"] == "3"
     assert len(suite_element.findall("testcase/failure")) == 3
     rows = json.loads(json.dumps(as_rows(found), allow_nan=False))
     assert {row["verdict"] for row in rows} == {"WORSE", "SAME"} and rows[0]["samples"] == "bit-equal"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_what_is_missing_is_told():
     no_value, no_error = score_without_error(None, 5, "too few samples"), score_without_error(1.0, 5, "rank-deficient")
     assert paired(no_value, a).reason == "base has no value: too few samples" and paired(no_value, a).value is None
     found = paired(a, no_error)
-    assert found.value == -1.0 and found.se is None and found.reason == "new has no values per sample: rank-deficient"
+    assert found.value == -1.0 and found.se is None and found.reason == "new has no error: rank-deficient"
     with pytest.raises(ScoringError, match="5 and 6 samples"):
         paired(a, mean_score(np.arange(6.0)))
 
@@ -60,3 +62,10 @@ def test_the_paired_error_of_fid_is_that_of_repetitions():
     spread = np.std([one.value for one in found], ddof=1)
     assert 0.9 < np.mean([one.se for one in found]) / spread < 1.33
     assert np.mean([one.gain for one in found]) > 10
+
+
+def test_errors_without_values_per_sample_add_up():
+    one, other = (replace(mean_score(np.arange(60.0) * k), influence=None) for k in (1, 2))
+    found = paired(one, other)
+    assert found.se == pytest.approx((one.se**2 + other.se**2) ** 0.5) and found.reason.startswith("not paired")
+    assert found.correlation is None and found.gain is None and found.value == other.value - one.value
