@@ -97,7 +97,7 @@ def test_lists_are_json_on_request(diffbench):
     steps = by_name["unipc"]["options"]["order"]
     assert (steps["minimum"], steps["maximum"], steps["default"]) == (1, 3, 3)
     assert by_name["ddpm"]["options"]["variance"]["enum"] == ["fixed_small", "fixed_large", "learned"]
-    for what in ("models", "metrics", "suites", "grids"):
+    for what in ("models", "metrics", "suites", "grids", "extractors"):
         assert json.loads(diffbench("list", what, "--json")[1])
         assert diffbench("list", what)[0] == 0
 

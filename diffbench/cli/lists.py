@@ -116,6 +116,31 @@ def list_metrics(as_json: bool) -> None:
     show(rows, as_json, ("name", "better", "source"))
 
 
+@list_.command("extractors")
+@_json
+def list_extractors(as_json: bool) -> None:
+    """Networks in whose eyes images are compared, and where their weights are."""
+    from diffbench.errors import WeightsError
+    from diffbench.scoring.extractor import known_extractors
+    from diffbench.scoring.transformers_extractor import BACKBONES, find_backbone
+    from diffbench.scoring.weights import FILES, base_name, find_weights
+
+    rows = []
+    for name in known_extractors():
+        place: str | None = "in the package"
+        try:
+            if name in BACKBONES:
+                place = str(find_backbone(name))
+            elif base_name(name) in FILES:
+                place = str(find_weights(name)[0])
+        except WeightsError:
+            place = None
+        rows.append({"name": name, "weights": place})
+    if not as_json:
+        rows = [{**row, "weights": row["weights"] or "not on this machine"} for row in rows]
+    show(rows, as_json, ("name", "weights"))
+
+
 @list_.command("models")
 @_json
 def list_models(as_json: bool) -> None:

@@ -60,7 +60,7 @@ def score(
     from diffbench.api import score as score_images
 
     found = score_images(
-        images, reference=real, extractor=extractor, metrics=metrics.split(","), name=name, values=read_range(values),
+        images, reference=real, extractor=extractor, metrics=[one.strip() for one in metrics.split(",")], name=name, values=read_range(values),
         device=device, out=out, labels=_labels(labels), reference_labels=_labels(reference_labels),
         prompts=_lines(prompts),
     )  # fmt: skip

@@ -60,7 +60,8 @@ def find_weights(extractor: str) -> tuple[Path, str]:
     places = folders()
     path = next((place / file.name for place in places if (place / file.name).is_file()), None)
     if path is None:
-        looked = " or ".join(str(place) for place in places)
+        own = [] if os.environ.get("DIFFBENCH_WEIGHTS") else ["a folder that $DIFFBENCH_WEIGHTS names"]
+        looked = " or ".join([*own, *map(str, places)])
         raise WeightsError(
             f"{extractor} needs {file.name} (sha256 {file.sha256}…) in {looked}; it is published at {file.source}"
         )
