@@ -60,10 +60,18 @@ def score(
     from diffbench.api import score as score_images
 
     found = score_images(
-        images, reference=real, extractor=extractor, metrics=[one.strip() for one in metrics.split(",")], name=name, values=read_range(values),
-        device=device, out=out, labels=_labels(labels), reference_labels=_labels(reference_labels),
+        images,
+        reference=real,
+        extractor=extractor,
+        metrics=[one.strip() for one in metrics.split(",")],
+        name=name,
+        values=read_range(values),
+        device=device,
+        out=out,
+        labels=_labels(labels),
+        reference_labels=_labels(reference_labels),
         prompts=_lines(prompts),
-    )  # fmt: skip
+    )
     rows = results.rows(found.frame)
     if as_json:
         rows_as_json(rows)

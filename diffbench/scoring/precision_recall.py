@@ -49,8 +49,8 @@ def precision(features: NDArray[Any], reference: Reference, k: int = 3) -> Score
 def recall(features: NDArray[Any], reference: Reference, k: int = 3) -> Score:
     """Share of the real samples inside the manifold of the samples (n, d): some x with |x - y| <= radius_k(x). 0 to 1.
 
-    It depends on n, by which balls shrink and grow in number: compare equal n. A sample moves its neighbours' radii, so the error is that of the delete-a-group
-    jackknife, radii worked out again without each group.
+    It depends on n, by which balls shrink and grow in number: compare equal n. A sample moves its neighbours' radii, so
+    the error is that of the delete-a-group jackknife, radii worked out again without each group.
 
     Raises as :func:`precision`.
     """
