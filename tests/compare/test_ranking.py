@@ -56,7 +56,7 @@ def test_the_true_best_is_left_out_as_seldom_as_promised(levels):
         side = Values(noisy(seed, levels, n=60))
         tested = not_worse(side, side.rows)
         out += tested[0][0] < ALPHA
-    assert out / 400 <= ALPHA + 3 * (ALPHA * (1 - ALPHA) / 400) ** 0.5
+    assert out / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
 def test_equal_cells_tie_and_what_can_not_be_tested_counts_as_a_tie():

@@ -3,7 +3,7 @@ import torch
 
 from diffbench.errors import ScoringError
 from diffbench.scoring.extract import BATCH, extract
-from diffbench.scoring.extractor import load_extractor
+from diffbench.scoring.extractor import Features, load_extractor
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,15 @@ def test_nothing_gives_nothing_and_errors_come_through(extractor):
     assert list(extract(extractor, [])) == []
     with pytest.raises(ScoringError, match="takes uint8"):
         list(extract(extractor, [IMAGES.float()]))
+
+
+def test_every_image_stands_in_the_row_that_its_index_gives_it():
+    def rows(images):
+        assert len(images) == BATCH
+        return Features(torch.arange(BATCH).float()[:, None], images.flatten(1).float())
+
+    for first in (0, 5, 63, 64, 130):
+        found = list(extract(rows, [IMAGES[:70]], first))
+        places = torch.cat([one.features for one in found]).flatten()
+        assert places.tolist() == [(first + i) % BATCH for i in range(70)]
+        assert torch.equal(torch.cat([one.logits for one in found]), IMAGES[:70].flatten(1).float())

@@ -51,6 +51,7 @@ def test_on_a_line_by_hand(make_reference):
     samples = np.array([[5.0], [5.5], [-1.0], [-3.0]])
     assert precision(samples, real, 1).value == 0.5, "<= on the edge"
     assert density(samples, real, 1).value == 0.0, "< on the edge"
+    assert coverage(samples, real, 1).value == 0.0, "< on the edge"
     assert recall(samples, real, 1).value == pytest.approx(2 / 3), "radii 0.5, 0.5, 2, 2: -1 reaches 0 and 1"
 
 
