@@ -93,7 +93,7 @@ def exact_fid(x, y):
 
 @pytest.mark.parametrize(
     ("n", "m", "d", "decay"),
-    [(40, 60, 10, 1.0), (40, 60, 10, 12.0), (6, 60, 10, 1.0), (6, 7, 10, 1.0), (60, 6, 10, 1.0), (60, 70, 24, 2.0)],
+    [(40, 60, 10, 1.0), (40, 60, 10, 12.0), (6, 60, 10, 1.0), (6, 7, 10, 1.0), (60, 6, 10, 1.0), (60, 70, 24, 2.0), (140, 70, 64, 1.0)],
 )
 def test_fid_against_fifty_digits(n, m, d, decay):
     x, y = features(5, n, d, decay, scale=1.2, shift=0.1), features(6, m, d, decay)
