@@ -53,7 +53,7 @@ def distances_to_others(x: Array) -> Iterator[tuple[slice, Array]]:
 def squared_radii_without(x: Array, k: int, groups: NDArray[np.int64], count: int) -> Array:
     """``squared_radii`` of x (n, d) without the samples of each of ``count`` groups (n,): (count, n).
 
-    -1 for the group's own. Where a sample has more than ``SPARE`` of a group among its nearest, all its distances are
+    -inf for the group's own. Where a sample has more than ``SPARE`` of a group among its nearest, all its distances are
     looked through, else those of the nearest k + ``SPARE`` alone.
     """
     radii = np.empty((count, len(x)))
@@ -68,7 +68,7 @@ def squared_radii_without(x: Array, k: int, groups: NDArray[np.int64], count: in
             short = np.flatnonzero(rank[:, -1] < k)
             rest = distances[short][:, groups != group]
             radii[group, rows.start + short] = np.partition(rest, k - 1, axis=1)[:, k - 1]
-    radii[groups, np.arange(len(x))] = -1.0
+    radii[groups, np.arange(len(x))] = -np.inf
     return radii
 
 

@@ -71,13 +71,13 @@ def recall(features: NDArray[Any], reference: Reference, k: int = 3) -> Score:
 
 
 def _inside(real: Array, x: Array, radii: Array) -> Array:
-    """Share of real samples inside the balls of x, for each set of squared radii (sets, n); -1 is no ball."""
+    """Share of real samples inside the balls of x, for each set of squared radii (sets, n); -inf is no ball."""
     counts, widest = np.zeros(len(radii)), radii.max(axis=0)
     for _, distances, band in squared_distances(real, x):
         inside, ball = np.nonzero(distances <= widest + band)
         apart, slack = distances[inside, ball], band[inside, ball]
         for index, own in enumerate(radii[:, ball]):
             found = np.zeros(len(distances), bool)
-            found[inside[(apart <= own + slack) & (own >= 0)]] = True
+            found[inside[apart <= own + slack]] = True
             counts[index] += found.sum()
     return counts / len(real)

@@ -50,8 +50,25 @@ def test_on_a_line_by_hand(make_reference):
     real = make_reference([[0.0], [1.0], [3.0]])
     samples = np.array([[5.0], [5.5], [-1.0], [-3.0]])
     assert precision(samples, real, 1).value == 0.5, "<= on the edge"
-    assert density(samples, real, 1).value == 0.0, "< on the edge"
+    assert density(samples, real, 1).value == coverage(samples, real, 1).value == 0.0, "< on the edge"
+    assert memorisation(np.array([[5.0], [-1.0]]), real).value == 0.0, "as near as the nearest real one is not nearer"
     assert recall(samples, real, 1).value == pytest.approx(2 / 3), "radii 0.5, 0.5, 2, 2: -1 reaches 0 and 1"
+
+
+@pytest.mark.parametrize(("name", "k"), [("precision", 3), ("recall", 3), ("density", 5), ("coverage", 5)])
+def test_published_numbers_of_neighbours_are_the_defaults(make_reference, name, k):
+    rng, metric = np.random.default_rng(1), load(METRICS[name].target)
+    x, real = rng.normal(size=(300, 3)) + 1.2, make_reference(rng.normal(size=(400, 3)))
+    assert METRICS[name].options().k == k
+    value, others = metric(x, real).value, [metric(x, real, other).value for other in (k - 1, k, k + 1)]
+    assert value == others[1] and len(set(others)) == 3
+
+
+@pytest.mark.parametrize("metric", [recall, coverage])
+def test_two_samples_a_group_are_the_fewest_of_a_jackknife(make_reference, metric):
+    x, real = RNG.normal(size=(40, 3)), make_reference(RNG.normal(size=(50, 3)))
+    assert metric(x, real).se > 0 and metric(x, real).reason is None
+    assert metric(x[:39], real).se is None and "at least 40" in metric(x[:39], real).reason
 
 
 def test_memorisation_tells_copies_from_draws(make_reference):
@@ -126,7 +143,7 @@ def test_radii_without_a_group(monkeypatch, spare):
     for group in range(4):
         left = groups != group
         np.testing.assert_allclose(found[group, left], radii(x[left], 3) ** 2, atol=1e-12)
-        assert (found[group, ~left] == -1).all()
+        assert (found[group, ~left] == -np.inf).all()
 
 
 def test_what_never_varies_has_no_interval_of_no_width(make_reference):
