@@ -66,7 +66,8 @@ def test_published_numbers_of_neighbours_are_the_defaults(make_reference, name, 
 
 @pytest.mark.parametrize("metric", [recall, coverage])
 def test_two_samples_a_group_are_the_fewest_of_a_jackknife(make_reference, metric):
-    x, real = RNG.normal(size=(40, 3)), make_reference(RNG.normal(size=(50, 3)))
+    rng = np.random.default_rng(3)
+    x, real = rng.normal(size=(40, 3)) + 0.8, make_reference(rng.normal(size=(50, 3)))
     assert metric(x, real).se > 0 and metric(x, real).reason is None
     assert metric(x[:39], real).se is None and "at least 40" in metric(x[:39], real).reason
 
@@ -126,7 +127,8 @@ def test_the_jackknife_of_a_mean_is_its_error():
 def test_jackknife_replicates_are_the_statistics_without_a_group(make_reference, monkeypatch, spare):
     monkeypatch.setattr(neighbours, "SPARE", spare)
     monkeypatch.setattr(neighbours, "BLOCK", 1000)
-    x, real = RNG.normal(size=(90, 3)), make_reference(RNG.normal(size=(70, 3)))
+    rng = np.random.default_rng(2)
+    x, real = rng.normal(size=(90, 3)) + 0.8, make_reference(rng.normal(size=(70, 3)))
     groups = groups_of(len(x))
     for metric in (recall, coverage):
         left = np.array([metric(x[groups != g], real).value for g in range(GROUPS)])
@@ -156,12 +158,13 @@ def test_what_never_varies_has_no_interval_of_no_width(make_reference):
 
 
 def test_intervals_end_where_the_statistic_does(make_reference):
-    real = make_reference(RNG.normal(size=(60, 2)))
-    one_near = np.concatenate([RNG.normal(size=(79, 2)) + 1000, real.features[:1]])
+    rng = np.random.default_rng(4)
+    real = make_reference(rng.normal(size=(60, 2)))
+    one_near = np.concatenate([rng.normal(size=(79, 2)) + 1000, real.features[:1]])
     low = density(one_near, real)
     assert 0 == low.ci_low < low.value < low.value + 1.96 * low.se == low.ci_high
     assert coverage(one_near, real).ci_low == 0.0
-    high = recall(RNG.normal(size=(80, 2)) * 1.5, real)
+    high = recall(rng.normal(size=(80, 2)) * 1.5, real)
     assert high.value < 1 < high.value + 2.09 * high.se and high.ci_high == 1.0
 
 
