@@ -68,4 +68,4 @@ def coverage(features: NDArray[Any], reference: Reference, k: int = 5) -> Score:
     value = float((total > 0).mean())
     if (reason := alike(wide) or jackknifed(n)) is not None:
         return score_without_error(value, n, reason)
-    return score_from_groups(value, (total[:, None] > hits).mean(axis=0), n)
+    return score_from_groups(value, (total[:, None] > hits).mean(axis=0), n, least=0.0, most=1.0)

@@ -76,7 +76,17 @@ def too_few(n: int, needed: int = 2) -> str:
 
 
 def score_of_mean(values: NDArray[np.float64], alike: str | None = None) -> Score:
-    """Score of the mean of values (n,), one a sample; ``alike``: why there is no spread to take an error from."""
+    """Score of the mean of values (n,) >= 0, one a sample; ``alike``: why there is no spread to take an error from.
+
+    Values that are all equal have none either: that unseen samples would be so, too, does not follow.
+    """
+    if alike is None and len(values) > 1 and (values == values[0]).all():
+        alike = f"each sample counts {values[0]:g}: no spread to take an error from"
+    plain = _score_of_mean(values, alike)
+    return plain if plain.ci_low is None else replace(plain, ci_low=max(0.0, plain.ci_low))
+
+
+def _score_of_mean(values: NDArray[np.float64], alike: str | None) -> Score:
     n = len(values)
     value = float(values.mean()) if n else None
     if value is None or n < 2 or alike is not None:
@@ -90,7 +100,7 @@ def score_of_share(inside: NDArray[np.float64], alike: str | None = None) -> Sco
     value ± z se misses a share near 0 or 1 too often, and has no width at them: with z = 1.96 and p the share, the ends
     are (p + z^2/2n ± z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n).
     """
-    plain = score_of_mean(inside, alike)
+    plain = _score_of_mean(inside, alike)
     if plain.value is None or plain.se is None:
         return plain
     n, z = plain.n, 1.96
@@ -111,20 +121,26 @@ def groups_of(n: int, groups: int = GROUPS, seed: int = 0) -> NDArray[np.int64]:
     return assigned
 
 
-def score_from_groups(value: float, replicates: NDArray[np.float64], n: int) -> Score:
+def score_from_groups(
+    value: float, replicates: NDArray[np.float64], n: int, least: float = -math.inf, most: float = math.inf
+) -> Score:
     """Score whose error is that of the delete-a-group jackknife: no sample has a value of its own.
 
     With ``replicates`` (G,), the statistic without each of G groups, se^2 = (G - 1)/G sum (r_g - mean r)^2, and the
     interval is value ± t se with Student's t of G - 1 degrees of freedom (Wolter 2007, section 4.2). For statistics
-    that drawing with replacement would bias: duplicates shrink neighbours' distances.
+    that drawing with replacement would bias: duplicates shrink neighbours' distances. The interval ends at ``least``
+    and ``most``, those of the statistic. Replicates that are all equal, as those of a share of 0 or 1 are, tell no
+    error: it is null, with the reason.
 
     Raises:
         ScoringError: the value or a replicate is not finite, or there are not ``GROUPS`` of them.
     """
     if replicates.shape != (GROUPS,) or not math.isfinite(value) or not np.isfinite(replicates).all():
         raise ScoringError("a score or its jackknife replicates are not finite, or too few")
+    if (replicates == replicates[0]).all():
+        return score_without_error(value, n, "the same without any group: no spread to take an error from")
     se = float(np.sqrt((GROUPS - 1) / GROUPS * ((replicates - replicates.mean()) ** 2).sum()))
-    return Score(value, se, value - _T19 * se, value + _T19 * se, n, None, None)
+    return Score(value, se, max(least, value - _T19 * se), min(most, value + _T19 * se), n, None, None)
 
 
 def jackknifed(n: int) -> str | None:

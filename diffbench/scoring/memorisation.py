@@ -20,8 +20,9 @@ def memorisation(features: NDArray[Any], reference: Reference) -> Score:
     """Share of the samples (n, d) nearer to their nearest real sample than that one is to any other real one. 0 to 1.
 
     About 1/2 for fresh draws from the data's own distribution, 1 for copies; against the training set it tells copying,
-    against held-out data it is the baseline. Far-off samples lower it: read it beside precision. The reference
-    is held fixed; the interval is Wilson's.
+    against held-out data it is the baseline. Far-off samples lower it: read it beside precision. A sample that equals
+    a real one counts also where that one has a duplicate among the real ones, where the paper's inequality would let
+    it pass. The reference is held fixed; the interval is Wilson's.
 
     Raises:
         ScoringError: features of the wrong shape, or not finite (the sample is named).
@@ -34,5 +35,6 @@ def memorisation(features: NDArray[Any], reference: Reference) -> Score:
     for rows, distances, band in squared_distances(wide, real):
         nearest = distances.argmin(axis=1)
         own = np.arange(len(nearest))
-        copied[rows] = distances[own, nearest] < radii[nearest] - band[own, nearest]
+        apart, slack = distances[own, nearest], band[own, nearest]
+        copied[rows] = (apart < radii[nearest] - slack) | (apart <= slack)
     return score_of_share(copied, alike(wide))

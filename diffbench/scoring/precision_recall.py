@@ -22,7 +22,7 @@ from diffbench.scoring.interval import (
     too_few,
 )
 from diffbench.scoring.moments import Array, alike, checked
-from diffbench.scoring.neighbours import reference_radii, squared_distances, squared_radii
+from diffbench.scoring.neighbours import reference_radii, squared_distances, squared_radii, squared_radii_without
 
 if TYPE_CHECKING:
     from diffbench.scoring.reference import Reference
@@ -61,33 +61,23 @@ def recall(features: NDArray[Any], reference: Reference, k: int = 3) -> Score:
     if n <= k:
         return score_without_error(None, n, too_few(n, k + 1))
     reason = alike(wide) or jackknifed(n)
-    groups = groups_of(n)
-    radii = np.empty((GROUPS + 1, n))
-    radii[GROUPS] = squared_radii(wide, k)
+    radii = squared_radii(wide, k)[None]
     if reason is None:
-        radii[:GROUPS] = _radii_without(wide, k, groups)
-    found = _inside(real, wide, radii if reason is None else radii[GROUPS:])
+        radii = np.concatenate([radii, squared_radii_without(wide, k, groups_of(n), GROUPS)])
+    found = _inside(real, wide, radii)
     if reason is not None:
         return score_without_error(float(found[0]), n, reason)
-    return score_from_groups(float(found[GROUPS]), found[:GROUPS], n)
-
-
-def _radii_without(x: Array, k: int, groups: NDArray[np.int64]) -> Array:
-    """Squared radii (GROUPS, n) of all samples without those of each group; -1 for the group's own."""
-    found = np.empty((GROUPS, len(x)))
-    for rows, distances, _ in squared_distances(x, x):
-        distances[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = np.inf
-        for group in range(GROUPS):
-            found[group, rows] = np.partition(distances[:, groups != group], k - 1, axis=1)[:, k - 1]
-    for group in range(GROUPS):
-        found[group, groups == group] = -1.0
-    return found
+    return score_from_groups(float(found[0]), found[1:], n, least=0.0, most=1.0)
 
 
 def _inside(real: Array, x: Array, radii: Array) -> Array:
-    """Share of real samples inside the balls of x, for each set of squared radii (sets, n); -1 is no ball."""
-    counts = np.zeros(len(radii))
+    """Share of real samples inside the balls of x, for each set of squared radii (sets, n); -inf is no ball."""
+    counts, widest = np.zeros(len(radii)), radii.max(axis=0)
     for _, distances, band in squared_distances(real, x):
-        for index, own in enumerate(radii):
-            counts[index] += ((distances <= own + band) & (own >= 0)).any(axis=1).sum()
+        inside, ball = np.nonzero(distances <= widest + band)
+        apart, slack = distances[inside, ball], band[inside, ball]
+        for index, own in enumerate(radii[:, ball]):
+            found = np.zeros(len(distances), bool)
+            found[inside[apart <= own + slack]] = True
+            counts[index] += found.sum()
     return counts / len(real)

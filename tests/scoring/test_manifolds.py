@@ -9,7 +9,7 @@ from diffbench.scoring import neighbours
 from diffbench.scoring.density_coverage import coverage, density
 from diffbench.scoring.interval import GROUPS, groups_of, score_from_groups, score_of_share
 from diffbench.scoring.memorisation import memorisation
-from diffbench.scoring.neighbours import squared_distances, squared_radii
+from diffbench.scoring.neighbours import squared_distances, squared_radii, squared_radii_without
 from diffbench.scoring.precision_recall import precision, recall
 from diffbench.scoring.reference import Reference
 
@@ -25,9 +25,9 @@ def radii(x, k):
 
 
 def test_distances_and_radii_by_brute_force(monkeypatch):
-    monkeypatch.setattr(neighbours, "BLOCK", 7)
+    monkeypatch.setattr(neighbours, "BLOCK", 7 * 45)
     x, y = RNG.normal(size=(30, 4)) + 1000, RNG.normal(size=(45, 4)) + 1000
-    found = np.concatenate([part for _, part, _ in squared_distances(x, y, block=7)])
+    found = np.concatenate([part for _, part, _ in squared_distances(x, y)])
     np.testing.assert_allclose(found, distances(x, y) ** 2, rtol=1e-9)
     for k in (1, 3, 29):
         np.testing.assert_allclose(squared_radii(x, k), radii(x, k) ** 2, rtol=1e-9)
@@ -50,9 +50,26 @@ def test_on_a_line_by_hand(make_reference):
     real = make_reference([[0.0], [1.0], [3.0]])
     samples = np.array([[5.0], [5.5], [-1.0], [-3.0]])
     assert precision(samples, real, 1).value == 0.5, "<= on the edge"
-    assert density(samples, real, 1).value == 0.0, "< on the edge"
-    assert coverage(samples, real, 1).value == 0.0, "< on the edge"
+    assert density(samples, real, 1).value == coverage(samples, real, 1).value == 0.0, "< on the edge"
+    assert memorisation(np.array([[5.0], [-1.0]]), real).value == 0.0, "as near as the nearest real one is not nearer"
     assert recall(samples, real, 1).value == pytest.approx(2 / 3), "radii 0.5, 0.5, 2, 2: -1 reaches 0 and 1"
+
+
+@pytest.mark.parametrize(("name", "k"), [("precision", 3), ("recall", 3), ("density", 5), ("coverage", 5)])
+def test_published_numbers_of_neighbours_are_the_defaults(make_reference, name, k):
+    rng, metric = np.random.default_rng(1), load(METRICS[name].target)
+    x, real = rng.normal(size=(300, 3)) + 1.2, make_reference(rng.normal(size=(400, 3)))
+    assert METRICS[name].options().k == k
+    value, others = metric(x, real).value, [metric(x, real, other).value for other in (k - 1, k, k + 1)]
+    assert value == others[1] and len(set(others)) == 3
+
+
+@pytest.mark.parametrize("metric", [recall, coverage])
+def test_two_samples_a_group_are_the_fewest_of_a_jackknife(make_reference, metric):
+    rng = np.random.default_rng(3)
+    x, real = rng.normal(size=(40, 3)) + 0.8, make_reference(rng.normal(size=(50, 3)))
+    assert metric(x, real).se > 0 and metric(x, real).reason is None
+    assert metric(x[:39], real).se is None and "at least 40" in metric(x[:39], real).reason
 
 
 def test_memorisation_tells_copies_from_draws(make_reference):
@@ -62,6 +79,13 @@ def test_memorisation_tells_copies_from_draws(make_reference):
     fresh = memorisation(RNG.normal(size=(500, 4)), real)
     assert fresh.ci_low < 0.5 < fresh.ci_high
     assert memorisation(RNG.normal(size=(50, 4)) + 100, real).value == 0.0
+
+
+def test_copies_of_what_is_twice_among_the_real_are_copies(make_reference):
+    y = RNG.normal(size=(40, 4))
+    real = make_reference(np.concatenate([y, y]))
+    assert memorisation(y[:10], real).value == 1.0
+    assert memorisation(y[:10] + 1e-3, real).value == 0.0, "as the paper's inequality has it"
 
 
 def test_influence_values_are_those_of_means(make_reference):
@@ -99,14 +123,49 @@ def test_the_jackknife_of_a_mean_is_its_error():
         score_from_groups(0.0, np.full(GROUPS, np.nan), 100)
 
 
-def test_jackknife_replicates_are_the_statistics_without_a_group(make_reference):
-    x, real = RNG.normal(size=(90, 3)), make_reference(RNG.normal(size=(70, 3)))
+@pytest.mark.parametrize("spare", [0, 2, 16])
+def test_jackknife_replicates_are_the_statistics_without_a_group(make_reference, monkeypatch, spare):
+    monkeypatch.setattr(neighbours, "SPARE", spare)
+    monkeypatch.setattr(neighbours, "BLOCK", 1000)
+    rng = np.random.default_rng(2)
+    x, real = rng.normal(size=(90, 3)) + 0.8, make_reference(rng.normal(size=(70, 3)))
     groups = groups_of(len(x))
     for metric in (recall, coverage):
         left = np.array([metric(x[groups != g], real).value for g in range(GROUPS)])
         found = metric(x, real)
         expected = score_from_groups(found.value, left, len(x))
         assert found.se == pytest.approx(expected.se, rel=1e-12), metric
+
+
+@pytest.mark.parametrize("spare", [0, 3])
+def test_radii_without_a_group(monkeypatch, spare):
+    monkeypatch.setattr(neighbours, "SPARE", spare)
+    x, groups = np.round(RNG.normal(size=(40, 2)), 1), np.sort(np.arange(40) % 4)
+    found = squared_radii_without(x, 3, groups, 4)
+    for group in range(4):
+        left = groups != group
+        np.testing.assert_allclose(found[group, left], radii(x[left], 3) ** 2, atol=1e-12)
+        assert (found[group, ~left] == -np.inf).all()
+
+
+def test_what_never_varies_has_no_interval_of_no_width(make_reference):
+    real = make_reference(RNG.normal(size=(60, 2)))
+    far, wide = RNG.normal(size=(50, 2)) + 1000, RNG.normal(size=(50, 2)) * 1e4
+    for found in (density(far, real), coverage(far, real), recall(far, real), recall(wide, real)):
+        assert found.value in (0.0, 1.0) and found.se is None and found.ci_low is None and found.influence is None
+        assert "no spread" in found.reason
+    assert precision(far, real).ci_high == pytest.approx(1.96**2 / (50 + 1.96**2))
+
+
+def test_intervals_end_where_the_statistic_does(make_reference):
+    rng = np.random.default_rng(4)
+    real = make_reference(rng.normal(size=(60, 2)))
+    one_near = np.concatenate([rng.normal(size=(79, 2)) + 1000, real.features[:1]])
+    low = density(one_near, real)
+    assert 0 == low.ci_low < low.value < low.value + 1.96 * low.se == low.ci_high
+    assert coverage(one_near, real).ci_low == 0.0
+    high = recall(rng.normal(size=(80, 2)) * 1.5, real)
+    assert high.value < 1 < high.value + 2.09 * high.se and high.ci_high == 1.0
 
 
 FEATURES = [name for name, entry in METRICS.items() if entry.uses == "features"]
