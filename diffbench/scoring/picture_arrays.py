@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,13 +20,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffbench.errors import ImagesError
+from diffbench.errors import ImagesError, ScoringError
 from diffbench.scoring.images import quantise
 
 BLOCK = 64
 LARGEST = 2**26
 """Pixels of an image that are decoded: 8192 x 8192. A small file can claim to be any size."""
 Range = tuple[float, float]
+
+DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError)
+"""What reading a damaged, encrypted or unknown archive raises (NotImplementedError is a RuntimeError)."""
+_LONGEST_HEADER = 10_000
+_HEADERS = {
+    (1, 0): ("<H", np.lib.format.read_array_header_1_0),
+    (2, 0): ("<I", np.lib.format.read_array_header_2_0),
+    (3, 0): ("<I", np.lib.format.read_array_header_2_0),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class ArrayPictures:
         """Read the header alone. Raises ImagesError."""
         member = _member(path) if path.suffix == ".npz" else None
         with _stream(path, member) as (stream, size):
-            dims, dtype = _header(path, stream)
+            dims, dtype = read_header(path, stream)
             if size is not None and size != stream.tell() + dtype.itemsize * int(np.prod(dims, dtype=object)):
                 raise ImagesError(f"{path}: does not hold the {_told(dims)} values that it claims")
         _check_dtype(path, dtype, values)
@@ -56,10 +69,10 @@ class ArrayPictures:
         return cls(path, member, dims[0], dtype, dims[1:], shape, channels_last, values)
 
     def blocks(self) -> Iterator[Tensor]:
-        """All images in order. Raises ImagesError, and ScoringError for floats that are not finite."""
+        """All images in order. Raises ImagesError."""
         each = self.dtype.itemsize * int(np.prod(self.item))
         with _stream(self.path, self.member) as (stream, _):
-            _header(self.path, stream)
+            read_header(self.path, stream)
             for start in range(0, self.count, BLOCK):
                 count = min(BLOCK, self.count - start)
                 data = _read(self.path, stream, count * each)
@@ -82,14 +95,17 @@ class ArrayPictures:
             raise ImagesError(
                 f"{self.path}: image {start + bad} has values from {extremes}, outside {low:g} to {high:g}"
             )
-        return quantise(floats, low, high, first_index=start)
+        try:
+            return quantise(floats, low, high, first_index=start)
+        except ScoringError as error:
+            raise ImagesError(f"{self.path}: {error}") from None
 
 
 def _member(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names: list[str] = [name for name in archive.namelist() if name.endswith(".npy")]
-    except (zipfile.BadZipFile, OSError) as error:
+    except (*DAMAGE, ValueError) as error:
         raise ImagesError(f"{path}: can't be read as .npz ({error})") from None
     for name in ("images.npy", "arr_0.npy", *(names if len(names) == 1 else ())):
         if name in names:
@@ -105,7 +121,7 @@ class _stream(closing[Any]):
             self._archive = zipfile.ZipFile(path) if member is not None else None
             self._file: IO[bytes] = self._archive.open(member) if self._archive and member else path.open("rb")
             self._size = self._archive.getinfo(member).file_size if self._archive and member else path.stat().st_size
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise ImagesError(f"{path}: can't be read ({error})") from None
         super().__init__(self)
 
@@ -118,25 +134,37 @@ class _stream(closing[Any]):
             self._archive.close()
 
 
-def _header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype; nothing is unpickled."""
+def read_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of the array that a stream in numpy's format begins with; nothing is unpickled.
+
+    The header's length is checked before it is read: numpy itself checks it afterwards, when a small compressed file
+    has filled the memory already. Raises ImagesError, which names ``path``.
+    """
     try:
         version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        dims, fortran, dtype = read(stream)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ImagesError(f"{path}: no array in numpy's format ({' '.join(str(error).split())})") from None
+        if version not in _HEADERS:
+            raise ValueError(f"version {version[0]}.{version[1]} is none of numpy's")
+        size, read = _HEADERS[version]
+        stated = stream.read(struct.calcsize(size))
+        (length,) = struct.unpack(size, stated)
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"its header claims {length:,} bytes, at most {_LONGEST_HEADER:,}")
+        dims, fortran, dtype = read(io.BytesIO(stated + stream.read(length)), max_header_size=_LONGEST_HEADER)
+    except (*DAMAGE, ValueError, struct.error, tokenize.TokenError, RecursionError, MemoryError) as error:
+        raise ImagesError(f"{path}: no array in numpy's format ({' '.join(str(error).split())[:200]})") from None
     if dtype.hasobject:
         raise ImagesError(f"{path}: holds pickled objects, which are never loaded")
     if fortran and len(dims) > 1:
         raise ImagesError(f"{path}: is in Fortran's order; save it with numpy.ascontiguousarray")
+    if any(size < 0 for size in dims):
+        raise ImagesError(f"{path}: claims the shape {_told(dims)}")
     return tuple(int(size) for size in dims), dtype
 
 
 def _read(path: Path, stream: IO[bytes], size: int) -> bytes:
     try:
         data = stream.read(size)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise ImagesError(f"{path}: damaged ({error})") from None
     if len(data) != size:
         raise ImagesError(f"{path}: ends too early; it is truncated")

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import zipfile
 import zlib
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffbench.errors import DiffbenchError, ImagesError, ScoringError
+from diffbench.errors import DiffbenchError, ImagesError
 from diffbench.scoring.pictures import DatasetPictures, open_pictures
 
 RNG = np.random.default_rng(0)
@@ -138,7 +139,20 @@ def npy(array, claims=None):
     return buffer.getvalue() + array.tobytes()
 
 
+def header(text, version=(1, 0)):
+    """Bytes of a .npy with this header, and 60 bytes of values."""
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(text))
+    return b"\x93NUMPY" + bytes(version) + size + text.encode() + bytes(60)
+
+
+SHAPE = "{'descr': '|u1', 'fortran_order': False, 'shape': %s}"
+
 ARRAYS = {
+    "below zero": (header(SHAPE % "(-2, 1, -6, 5)"), "claims the shape -2 x 1 x -6 x 5"),
+    "unclosed": (header("(" * 9000), "no array in numpy's format"),
+    "deep": (header("[" * 4000 + "]" * 4000), "no array in numpy's format"),
+    "of a version to come": (header(SHAPE % "(2, 1, 6, 5)", (9, 9)), "version 9.9 is none of numpy's"),
+    "long header": (header(" " * 20_000, (2, 0)), "its header claims 20,000 bytes, at most 10,000"),
     "claims too much": (npy(GREY[:2], (10**6, 1, 6, 5)), "does not hold the 1000000 x 1 x 6 x 5 values"),
     "claims what overflows": (npy(GREY[:2], (2**40, 2**40, 3)), "does not hold"),
     "claims too little": (npy(GREY[:2], (1, 1, 6, 5)), "does not hold the 1 x 1 x 6 x 5 values"),
@@ -187,6 +201,36 @@ def test_pickles_are_never_loaded(tmp_path):
         with pytest.raises(ImagesError, match="pickled objects, which are never loaded"):
             open_pictures(tmp_path / name)
     assert not canary.exists()
+
+
+def test_a_bomb_in_the_header_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("arr_0.npy", "w") as member:
+            member.write(b"\x93NUMPY\2\0" + struct.pack("<I", 2**26))
+            for _ in range(2**6):
+                member.write(b" " * 2**20)
+    tracemalloc.start()
+    with pytest.raises(ImagesError, match="its header claims 67,108,864 bytes"):
+        open_pictures(tmp_path / "bomb.npz")
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_anywhere_in_an_archive_is_one_line(tmp_path, method):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("arr_0.npy", npy(RGB[:9]))
+    data = path.read_bytes()
+    refused = 0
+    for place in [*range(200), *range(200, len(data) - 120, 31), *range(len(data) - 120, len(data))]:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        try:
+            whole(open_pictures(path))
+        except ImagesError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 200
 
 
 def test_a_bomb_costs_no_memory(tmp_path):
@@ -242,7 +286,7 @@ def test_floats_in_another_range_than_stated(tmp_path):
     bad = (RGB / 255).astype(np.float32)
     bad[66, 0, 0, 0] = np.nan
     np.save(tmp_path / "nan.npy", bad)
-    with pytest.raises(ScoringError, match="sample 66"):
+    with pytest.raises(ImagesError, match=r"nan.npy: image of sample 66 .* not finite"):
         whole(open_pictures(tmp_path / "nan.npy", (0.0, 1.0)))
     np.save(tmp_path / "uint8.npy", RGB)
     save(tmp_path / "folder", GREY[:1])
