@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import click
 
 from diffbench.cli.group import as_json, only, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
-from diffbench.errors import UsageError
+from diffbench.errors import ImagesError, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -90,20 +91,34 @@ def _labels(path: Path | None) -> Any:
     """Whole numbers (n,) from an .npy; nothing is unpickled."""
     import numpy as np
 
+    from diffbench.scoring.picture_arrays import read_header
+
     if path is None:
         return None
+    _require_regular(path)
     try:
+        with path.open("rb") as stream:
+            dims, dtype = read_header(path, stream)
+            if stream.tell() + dtype.itemsize * math.prod(dims) != path.stat().st_size:
+                raise UsageError(f"{path}: does not hold the {' x '.join(map(str, dims))} values that it claims")
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, ImagesError) as error:
         raise UsageError(f"{path}: can't be read as .npy ({error})") from None
     if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
         raise UsageError(f"{path}: labels are whole numbers, one an image")
     return found
 
 
+def _require_regular(path: Path) -> None:
+    """Raise UsageError for a pipe or a device, reading which might never end."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: not a regular file")
+
+
 def _lines(path: Path | None) -> list[str] | None:
     if path is None:
         return None
+    _require_regular(path)
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:

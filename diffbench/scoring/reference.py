@@ -163,17 +163,27 @@ def load_reference(name: str) -> Reference:
     return read_reference(folder / f"{name}.json")
 
 
+def require_regular(path: Path) -> None:
+    """Raise ReferenceDataError for a pipe or a device, reading which might never end; a missing file is told later."""
+    if path.exists() and not path.is_file():
+        raise ReferenceDataError(f"{path}: not a regular file")
+
+
 def read_reference(path: Path) -> Reference:
     """Read a reference from its JSON file and the safetensors file of the same name.
 
     Raises:
         ReferenceDataError: files are missing, corrupt, or contradict each other.
     """
+    for file in (path, path.with_suffix(".safetensors")):
+        require_regular(file)
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
         content = path.with_suffix(".safetensors").read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReferenceDataError(f"{path}: can't be read: {error}") from None
+    if not isinstance(info, dict):
+        raise ReferenceDataError(f"{path}: no JSON object, as a reference is")
     missing = {"sha256", "extractor", "extractor_sha256", "image_shape", "n"} - set(info)
     if missing:
         raise ReferenceDataError(f"{path}: lacks {', '.join(sorted(missing))}")

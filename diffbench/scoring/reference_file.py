@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from diffbench.errors import ReferenceDataError
-from diffbench.scoring.reference import Reference
+from diffbench.errors import ImagesError, ReferenceDataError
+from diffbench.scoring.picture_arrays import DAMAGE, read_header
+from diffbench.scoring.reference import Reference, require_regular
 from diffbench.store.atomic import write_together
 
 MOST = 2**31
@@ -42,10 +44,12 @@ def write_reference(reference: Reference, folder: Path) -> Path:
 
 def has_moments(path: Path) -> bool:
     """Whether a file is an ``.npz`` with a mean and a covariance, by the names of its arrays."""
+    if not path.is_file():
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except (*DAMAGE, ValueError):
         return False
 
 
@@ -58,9 +62,10 @@ def read_moments(path: Path, extractor: str, info: Mapping[str, Any] | None = No
     Raises:
         ReferenceDataError: missing or damaged, pickled, too large, or no mean and covariance.
     """
+    require_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(archive.getinfo(f"{name}.npy").file_size for name in ("mu", "sigma"))
+            size = sum(_claimed(path, archive, name) for name in ("mu", "sigma"))
         if size > MOST:
             raise ReferenceDataError(f"{path}: claims {size:,} bytes of moments; at most {MOST:,}")
         content = path.read_bytes()
@@ -68,11 +73,23 @@ def read_moments(path: Path, extractor: str, info: Mapping[str, Any] | None = No
             mean, cov = (_numbers(path, name, arrays[name]) for name in ("mu", "sigma"))
     except KeyError:
         raise ReferenceDataError(f"{path}: holds no mu and sigma") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        pickled = "; it holds pickled objects, which are never loaded" if "pickle" in str(error) else ""
-        raise ReferenceDataError(f"{path}: can't be read ({' '.join(str(error).split())}){pickled}") from None
+    except ImagesError as error:  # a header that is none, or of pickled objects
+        raise ReferenceDataError(str(error)) from None
+    except (*DAMAGE, ValueError) as error:
+        raise ReferenceDataError(f"{path}: can't be read ({' '.join(str(error).split())})") from None
     sha256 = hashlib.sha256(content).hexdigest()
     return Reference.of_moments(path.stem, mean, cov, extractor, sha256, {"source": path.name, **(info or {})})
+
+
+def _claimed(path: Path, archive: zipfile.ZipFile, name: str) -> int:
+    """Bytes of an array by its header, which numpy would allocate unseen. Raises KeyError if it is not there."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as stream:
+        dims, dtype = read_header(path, stream)
+        size = dtype.itemsize * math.prod(dims)
+        if stream.tell() + size != entry.file_size:
+            raise ReferenceDataError(f"{path}: {name} does not hold the {size:,} bytes that it claims")
+    return size
 
 
 def _numbers(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,9 @@
 """Images scored from files: what a run says of them, to the last digit."""
 
 import json
+import os
+import struct
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,6 +182,36 @@ def test_moments_that_are_none(diffbench, exported, tmp_path, mean, cov, said):
     np.savez(tmp_path / "bad.npz", mu=mean, sigma=cov)
     code, _, err = command(diffbench, "score", exported, "--reference", tmp_path / "bad.npz")
     assert code == 2 and said in err and err.count("\n") == 1
+
+
+def claims(descr, shape):
+    """A .npy whose header states a shape that 64 bytes don't hold."""
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + bytes(64)
+
+
+def test_files_beside_the_images_neither_hang_nor_fill_the_memory(diffbench, exported, tmp_path):
+    with zipfile.ZipFile(tmp_path / "moments.npz", "w") as archive:
+        archive.writestr("mu.npy", claims("<f8", (8,)))
+        archive.writestr("sigma.npy", claims("<f8", (10**7, 10**6)))
+    (tmp_path / "labels.npy").write_bytes(claims("<i8", (10**13,)))
+    (tmp_path / "number.json").write_text("7")
+    (tmp_path / "number.safetensors").write_bytes(b"")
+    for name in ("pipe.json", "pipe.npz", "pipe.npy"):
+        os.mkfifo(tmp_path / name)
+    score = ("score", exported, "--metrics", "is")
+    for arguments, said in (
+        (("reference", "show", tmp_path / "pipe.json"), "pipe.json: not a regular file"),
+        (("reference", "import", tmp_path / "pipe.npz", "--name", "x", "--extractor", "y"), "not a regular file"),
+        (("reference", "show", tmp_path / "number.json"), "no JSON object"),
+        ((*score, "--reference", tmp_path / "pipe.npz"), "neither a folder nor a file"),
+        ((*score, "--reference", tmp_path / "moments.npz"), "sigma does not hold the 80,000,000,000,000 bytes"),
+        ((*score, "--labels", tmp_path / "pipe.npy"), "not a regular file"),
+        ((*score, "--prompts", tmp_path / "pipe.npy"), "not a regular file"),
+        ((*score, "--labels", tmp_path / "labels.npy"), "does not hold the 10000000000000 values"),
+    ):
+        code, _, err = command(diffbench, *arguments)
+        assert code == 2 and said in err and err.count("\n") == 1, err
 
 
 def test_score_and_export_on_the_command_line(diffbench, run, exported, tmp_path):
