@@ -117,11 +117,15 @@ def score(
     import numpy as np
 
     from diffbench.runner.devices import pick_device
-    from diffbench.runner.external import GIVEN, Conditions, score_images, write_scored
+    from diffbench.runner.external import GIVEN, Conditions, require_own_folder, score_images, write_scored
     from diffbench.scoring.extractor import load_extractor
     from diffbench.scoring.pictures import DatasetPictures, open_pictures
 
+    if out is not None:
+        require_own_folder(Path(out))
     is_path = isinstance(images, (str, Path))
+    if values is not None and not is_path:
+        raise UsageError("a range is for files of floats; a dataset's images are uint8")
     pictures = open_pictures(Path(images), values) if is_path else DatasetPictures(images)
     eyes = load_extractor(extractor, pick_device(device))
     real = reference

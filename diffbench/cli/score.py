@@ -224,5 +224,8 @@ def export(run: Path, out: Path, only: str | None) -> None:
     """Write the kept images of RUN (`run.keep.samples`) as PNG, one folder a cell, named by sample index."""
     from diffbench.runner.export import export_images
 
-    for folder, count in export_images(run, out, only).items():
+    found = export_images(run, out, only)
+    for folder, count in found.folders.items():
         say(f"{folder}: {count} images")
+    for cell, (kept, n) in found.partly.items():
+        say(f"{cell}: {kept or 'none'} of {n} images were kept; run: {{keep: {{samples: {n}}}}} keeps all", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -18,8 +19,16 @@ from diffbench.suite.select import select
 INDEX = "cells.json"
 
 
-def export_images(run: Path, out: Path, only: str | None = None) -> dict[Path, int]:
-    """Write the kept images of every cell, or of those that ``only`` selects; returns the number of each folder.
+@dataclass(frozen=True)
+class Exported:
+    """Folders with the number of images in each, and the cells, by their keys, that keep fewer images than samples."""
+
+    folders: dict[Path, int]
+    partly: dict[str, tuple[int, int]]
+
+
+def export_images(run: Path, out: Path, only: str | None = None) -> Exported:
+    """Write the kept images of every cell, or of those that ``only`` selects.
 
     File names are sample indices; ``cells.json`` says what each folder holds. PNG is lossless.
 
@@ -33,8 +42,11 @@ def export_images(run: Path, out: Path, only: str | None = None) -> dict[Path, i
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: exists and is not an empty folder")
     side, written, index = RunSide(run, []), {}, {}
+    partly: dict[str, tuple[int, int]] = {}
     for cell in distinct(select(plan(read_suite(suite)), only), solutions=False):
         images = side.images(cell.id)
+        if len(images) < cell.n:
+            partly[cell.key] = len(images), cell.n
         if not len(images):
             continue
         folder = out / slug(cell.key)
@@ -47,4 +59,4 @@ def export_images(run: Path, out: Path, only: str | None = None) -> dict[Path, i
     if not written:
         raise UsageError(f"{run}: no images were kept; give the suite run: {{keep: {{samples: N}}}}")
     (out / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return written
+    return Exported(written, partly)

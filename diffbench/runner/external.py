@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from diffbench import results
 from diffbench.catalog import METRICS
-from diffbench.errors import ImagesError, ReferenceDataError
+from diffbench.errors import ImagesError, ReferenceDataError, UsageError
 from diffbench.results import Row
 from diffbench.scoring.clip_score import WEIGHT, clip_score
 from diffbench.scoring.extract import extract
@@ -171,6 +171,14 @@ def _conditioned(
         options = {"weight": WEIGHT, "prompts_sha256": digest}
         found.append(("clip_score", options, clip_score(arrays["features"], text)))
     return found
+
+
+def require_own_folder(folder: Path) -> None:
+    """Raise UsageError where the table of something else would be overwritten: a run's, or a file."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: exists and is not a folder")
+    if (folder / "suite.yaml").exists():
+        raise UsageError(f"{folder}: is the folder of a run, whose table would be lost; give another")
 
 
 def write_scored(scored: Scored, folder: Path) -> None:

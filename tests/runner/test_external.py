@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "images"
-    ((folder, count),) = export_images(run.folder, out).items()
+    ((folder, count),) = export_images(run.folder, out).folders.items()
     assert count == N and json.loads((out / INDEX).read_text())[folder.name]["key"] == "ddpm-mnist/ddim/nfe=2"
     return folder
 
@@ -138,6 +138,25 @@ def test_exports_that_can_not_be_made(run, tmp_path):
             export_images(folder, out)
     with pytest.raises(DiffbenchError, match="no cell"):
         export_images(run.folder, tmp_path / "none", "sampler=heun")
+
+
+def test_cells_that_keep_only_some_images_are_told(diffbench, tmp_path):
+    """Five samples, three of them kept; the cells that share samples are one folder."""
+    tiny_run(tiny_suite(write_checkpoint(tmp_path / "tiny")), tmp_path / "run")
+    code, out, err = command(diffbench, "export", tmp_path / "run", "--out", tmp_path / "png")
+    assert code == 0 and out.count(": 3 images") == 2 == len(list((tmp_path / "png").glob("*/00000002.png")))
+    assert err.count("3 of 5 images were kept; run: {keep: {samples: 5}} keeps all") == 2
+
+
+def test_a_runs_table_is_never_overwritten(run, exported, tmp_path):
+    before = (run.folder / results.PARQUET).read_bytes()
+    (tmp_path / "file").write_text("x")
+    for out, said in ((run.folder, "is the folder of a run"), (tmp_path / "file", "is not a folder")):
+        with pytest.raises(UsageError, match=said):
+            diffbench.score(exported, reference="mnist", out=out)
+    assert (run.folder / results.PARQUET).read_bytes() == before
+    with pytest.raises(UsageError, match="a range is for files of floats"):
+        diffbench.score([], reference="mnist", values=(0.0, 1.0))
 
 
 def command(diffbench_command, *arguments):
