@@ -12,10 +12,11 @@ import click
 
 from diffbench.cli.group import as_json, only, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
+from diffbench.document.words import counted
 from diffbench.errors import ImagesError, UsageError
 
 if TYPE_CHECKING:
-    pass
+    from diffbench.scoring.pictures import Pictures
 
 EXTRACTOR = "mnist-features"
 
@@ -59,7 +60,9 @@ def score(
     """
     from diffbench import results
     from diffbench.api import score as score_images
+    from diffbench.scoring.pictures import open_pictures
 
+    _tell_ignored(open_pictures(images, read_range(values)))
     found = score_images(
         images,
         reference=real,
@@ -80,6 +83,11 @@ def score(
     show([_shown(row) for row in rows], False, ("metric", "value", "95% interval", "n", "note"))
     if out is not None:
         say(f"Report: {out / 'report.html'}   table: {out / results.PARQUET}")
+
+
+def _tell_ignored(pictures: Pictures) -> None:
+    if pictures.ignored:
+        say(f"{counted(pictures.ignored, 'other file')} in the folder, neither PNG nor JPEG by name: ignored", err=True)
 
 
 def _label(row: dict[str, Any]) -> str:
@@ -161,8 +169,10 @@ def build(images: Path, name: str, extractor: str, split: str, values: str | Non
     from diffbench.scoring.pictures import open_pictures
     from diffbench.scoring.reference_file import write_reference
 
+    pictures = open_pictures(images, read_range(values))
+    _tell_ignored(pictures)
     found = reference_of(
-        open_pictures(images, read_range(values)), load_extractor(extractor, pick_device(device)), _name(name),
+        pictures, load_extractor(extractor, pick_device(device)), _name(name),
         {"split": split, "resize": "none", "source": images.name},
     )  # fmt: skip
     path = write_reference(found, out)
