@@ -159,10 +159,10 @@ def _quality(
 
 
 def _difference(base: Side, one: Row, new: Side, other: Row) -> Difference:
-    """The paired difference; exactly none where all features are the same, whatever kind of error the score has."""
+    """The paired difference; exactly none where all features are the same, whether the score has an error or not."""
     found = paired(score_of(base, one), score_of(new, other))
-    same = found.value == 0 and found.se is not None and features_equal(base, one["cell"], new, other["cell"])
-    return replace(found, se=0.0) if same else found
+    same = found.value == 0 and features_equal(base, one["cell"], new, other["cell"])
+    return replace(found, se=0.0, reason=None) if same else found
 
 
 def _failed(reason: str) -> Verdict:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from diffbench.errors import ScoringError
 from diffbench.scoring.extractor import Extractor, Features
 
 BATCH = 64
@@ -18,7 +19,11 @@ def extract(extractor: Extractor, blocks: Iterable[Tensor], first_index: int = 0
 
     Image i stands in row i modulo ``BATCH`` of its batch, with black images where nothing else is: the features of a
     run's shards, of parts of it, and of its images read back from files are the same to the last bit. Memory does not
-    grow with the number of images. ``first_index`` is the first image's i. Raises as the extractor does.
+    grow with the number of images. ``first_index`` is the first image's i.
+
+    Raises:
+        ScoringError: as the extractor does; or what it gives is no row of floats for each image, or not finite (the
+            first such image is named by its index).
     """
     pending: list[Tensor] = []
     index = first_index
@@ -42,5 +47,21 @@ def _batch(extractor: Extractor, images: Tensor, end: int) -> Features:
     padded = images.new_zeros((BATCH, *images.shape[1:]))
     padded[row : row + len(images)] = images
     found = extractor(padded)
-    rows = slice(row, row + len(images))
-    return Features(found.features[rows].clone(), found.logits[rows].clone())
+    rows, start = slice(row, row + len(images)), end - len(images)
+    features = _rows(extractor, found.features, "features", rows, start)
+    return Features(features, _rows(extractor, found.logits, "logits", rows, start))
+
+
+def _rows(extractor: Extractor, values: Tensor, what: str, rows: slice, start: int) -> Tensor:
+    """The rows of the images themselves, the first of which has index ``start``; black ones are nobody's."""
+    if values.ndim != 2 or len(values) != BATCH or not values.is_floating_point():
+        raise ScoringError(
+            f"extractor {extractor.name}: {what} of {BATCH} images must be floats of shape ({BATCH}, d), got "
+            f"{values.dtype} {tuple(values.shape)}"
+        )
+    own = values[rows].clone()
+    finite = torch.isfinite(own).all(dim=1)
+    if not bool(finite.all()):
+        bad = start + int((~finite).nonzero()[0, 0])
+        raise ScoringError(f"extractor {extractor.name}: {what} of sample {bad} are not finite (NaN or infinity)")
+    return own

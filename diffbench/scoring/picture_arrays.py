@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -45,11 +46,11 @@ class ArrayPictures:
         with _stream(path, member) as (stream, size):
             dims, dtype = _header(path, stream)
             if size is not None and size != stream.tell() + dtype.itemsize * int(np.prod(dims, dtype=object)):
-                raise ImagesError(f"{path}: does not hold the {' x '.join(map(str, dims))} values that it claims")
+                raise ImagesError(f"{path}: does not hold the {_told(dims)} values that it claims")
         _check_dtype(path, dtype, values)
         shape, channels_last = _layout(path, dims)
-        if dims[0] == 0:
-            raise ImagesError(f"{path}: holds no images")
+        if 0 in dims:
+            raise ImagesError(f"{path}: holds no images" + (f" with pixels: {_told(dims)}" if dims[0] else ""))
         if shape[1] * shape[2] > LARGEST:
             raise ImagesError(f"{path}: images of {shape[2]} x {shape[1]} pixels; at most {LARGEST:,}")
         return cls(path, member, dims[0], dtype, dims[1:], shape, channels_last, values)
@@ -146,19 +147,23 @@ def _check_dtype(path: Path, dtype: np.dtype[Any], values: Range | None) -> None
     if values is not None:
         if dtype.kind != "f":
             raise ImagesError(f"{path}: holds {dtype}; a range is for floats")
-        if not values[0] < values[1]:
-            raise ImagesError(f"the range {values[0]:g} to {values[1]:g} is empty")
+        if not -math.inf < values[0] < values[1] < math.inf:
+            raise ImagesError(f"the range {values[0]:g} to {values[1]:g} is empty, or not finite")
     elif dtype.kind == "f":
         raise ImagesError(f"{path}: holds {dtype}; say which values are black and white, as in --range -1,1")
     elif dtype != np.uint8:
         raise ImagesError(f"{path}: holds {dtype}; images are uint8")
 
 
+def _told(dims: tuple[int, ...]) -> str:
+    return " x ".join(map(str, dims))
+
+
 def _layout(path: Path, dims: tuple[int, ...]) -> tuple[tuple[int, int, int], bool]:
     """(C, H, W), and whether channels come last."""
     if len(dims) == 3:
         return (1, dims[1], dims[2]), False
-    told = " x ".join(map(str, dims))
+    told = _told(dims)
     if len(dims) != 4:
         raise ImagesError(f"{path}: is {told}; expected N x H x W x C or N x C x H x W")
     last, first = dims[3] in (1, 3), dims[1] in (1, 3)

@@ -122,6 +122,8 @@ def _decoded(file: Path) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of corrupt metadata, and of sizes that only a bomb has
             with Image.open(file, formats=("PNG", "JPEG")) as image:
+                if (hidden := _hidden(file, image)) is not None:
+                    raise ImagesError(f"{file}: {hidden}")
                 if image.width * image.height > LARGEST:
                     raise ImagesError(f"{file}: claims {image.width} x {image.height} pixels; at most {LARGEST:,}")
                 if image.mode not in ("L", "RGB"):
@@ -135,6 +137,21 @@ def _decoded(file: Path) -> NDArray[np.uint8]:
     except (OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
         raise ImagesError(f"{file}: can't be decoded ({' '.join(str(error).split())})") from None
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
+def _hidden(file: Path, image: Image.Image) -> str | None:
+    """What Pillow would drop without a word: low bytes, a transparent colour, later frames."""
+    if image.format != "PNG":
+        return None
+    with file.open("rb") as stream:
+        depth = stream.read(25)[-1]  # of IHDR, which stands first
+    if depth == 16:
+        return "has 16 bits a channel; 8 bits a channel, grey or RGB, are taken"
+    if "transparency" in image.info and image.mode in ("L", "RGB"):
+        return "has a transparent colour; flatten it first"
+    if getattr(image, "n_frames", 1) > 1:
+        return "is animated; save each frame as a file"
+    return None
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,16 @@ def pillow_bicubic(images: Tensor, size: int) -> Tensor:
 
 
 def legacy(images: Tensor, size: int) -> Tensor:
-    """Bilinear with half-pixel centres and no antialiasing: pytorch-fid, and clean-fid's ``legacy_pytorch``."""
+    """Bilinear with half-pixel centres and no antialiasing: clean-fid's ``legacy_pytorch``."""
     return interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
 
 
-RESIZES: Mapping[str, Resize] = {"tf1": tf1, "clean": clean, "legacy": legacy}
+def pytorch_fid(images: Tensor, size: int) -> Tensor:
+    """As ``legacy``, with levels as pytorch-fid scales them: 2 (l / 255) - 1 where the others take (l - 128) / 128.
+
+    Its features are 0.4 % away from those of ``legacy``.
+    """
+    return legacy(images, size) * (128 / 127.5)
+
+
+RESIZES: Mapping[str, Resize] = {"tf1": tf1, "clean": clean, "legacy": legacy, "pytorch-fid": pytorch_fid}

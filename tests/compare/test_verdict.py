@@ -25,6 +25,8 @@ def one(difference, lower=True, margin=ONE, **more):
         (0.0, 0.01, "SAME", "pass"),
         (0.08, 0.01, "SAME", "pass"),
         (0.0, 0.1, "INCONCLUSIVE", "inconclusive"),
+        (0.08, 0.0119, "SAME", "pass"),  # 1.66 standard errors from the margin: Student's 95%
+        (0.08, 0.0122, "INCONCLUSIVE", "inconclusive"),
         (0.2, 0.01, "WORSE", "fail"),
         (-0.2, 0.01, "BETTER", "pass"),
         (0.12, 0.01, "INCONCLUSIVE", "inconclusive"),

@@ -12,6 +12,7 @@ from torch_fidelity.utils import create_feature_extractor
 
 from diffbench.errors import ScoringError, UsageError, WeightsError
 from diffbench.runner.bench_scoring import random_weights
+from diffbench.scoring import extract as extraction
 from diffbench.scoring import weights
 from diffbench.scoring.extractor import inception_extractor, known_extractors, load_extractor, takes
 from diffbench.scoring.resize import clean, legacy, tf1
@@ -92,6 +93,32 @@ def test_legacy_is_clean_fids_legacy():
     known = make_resizer("PyTorch", False, "bilinear", (299, 299))(image)
     found = legacy(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float(), 299)[0].numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(found, known, atol=1e-4)
+
+
+def test_pytorch_fids_features_are_its_own_scaling_included(file, monkeypatch):
+    from pytorch_fid import inception
+
+    monkeypatch.setattr(
+        inception, "load_state_dict_from_url", lambda *_, **__: torch.load(file, map_location="cpu", weights_only=True)
+    )
+    network = inception.InceptionV3([3]).eval()
+    with torch.no_grad():
+        known = network(IMAGES.float() / 255)[0].flatten(1)
+    sha256 = weights.hash_of(file)
+    found = inception_extractor(file, sha256, "inception-v3-compat:pytorch-fid")
+    assert found.resize == "pytorch-fid" and relative(found(IMAGES).features, known) < 1e-5
+    other = inception_extractor(file, sha256, "inception-v3-compat:legacy")
+    assert 1e-3 < relative(other(IMAGES).features, known) < 1e-2
+
+
+def test_a_row_depends_on_its_own_image_alone(ours, monkeypatch):
+    """In a batch of fixed size, here 4 to be quick: what makes a part of the images see the whole's features."""
+    monkeypatch.setattr(extraction, "BATCH", 4)
+    images = torch.randint(0, 256, (7, 3, 8, 9), generator=GENERATOR, dtype=torch.uint8)
+    (first, second) = extraction.extract(ours, [images])
+    for start, stop, whole in ((1, 3, first.features), (4, 5, second.features), (6, 7, second.features)):
+        (part,) = extraction.extract(ours, [images[start:stop]], start)
+        assert torch.equal(part.features, whole[start % 4 : start % 4 + stop - start]), (start, stop)
 
 
 def test_protocols_differ_and_are_named(file):

@@ -75,16 +75,15 @@ def test_floats_of_a_stated_range_go_through_the_one_quantiser(tmp_path, low, hi
     np.testing.assert_array_equal(whole(open_pictures(tmp_path / "floats.npy", (low, high))), RGB)
 
 
-def png(width, height, depth=8, colour=0):
-    """A PNG that claims a size without holding it."""
+def png(width, height, depth=8, colour=0, pixels=b"\0" * 100, more=None):
+    """A PNG of ``pixels``, by default one that claims a size without holding it; ``more`` is a chunk before them."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
+    chunks = [(b"IHDR", header), *([more] if more else []), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
 
 
 def encoded(mode, **options):
@@ -100,7 +99,13 @@ FILES = {
     "grey alpha": (encoded("LA"), "has an alpha channel; flatten it to grey first"),
     "palette": (encoded("P"), "has a palette"),
     "one bit": (encoded("1"), "one bit a pixel"),
-    "16 bit": (encoded("I;16"), "has I;16 pixels; 8 bits a channel"),
+    "16 bits, which Pillow reads as 8": (png(5, 6, 16, 2, (b"\0" + b"\x12\x34" * 15) * 6), "16 bits a channel"),
+    "transparent colour": (png(5, 6, 8, 0, (b"\0" + b"\7" * 5) * 6, (b"tRNS", b"\0\7")), "transparent colour"),
+    "animated": (
+        encoded("L", save_all=True, append_images=[Image.new("L", (5, 6), 9)]),
+        "is animated; save each frame",
+    ),
+    "16 bit": (encoded("I;16"), "has 16 bits a channel; 8 bits a channel"),
     "cmyk": (encoded("CMYK", format="JPEG"), "is CMYK"),
     "another size": (encoded("L", size=(6, 6)), "is 6 x 6 grey, but 000.png is 5 x 6 grey"),
     "another kind": (encoded("RGB"), "is 5 x 6 RGB, but 000.png is 5 x 6 grey"),
@@ -138,7 +143,8 @@ ARRAYS = {
     "claims what overflows": (npy(GREY[:2], (2**40, 2**40, 3)), "does not hold"),
     "claims too little": (npy(GREY[:2], (1, 1, 6, 5)), "does not hold the 1 x 1 x 6 x 5 values"),
     "huge images": (npy(np.zeros((1, 1), np.uint8), (0, 1, 2**14, 2**14)), "holds no images|does not hold"),
-    "none": (npy(GREY[:0]), "holds no images"),
+    "none": (npy(GREY[:0]), "holds no images$"),
+    "no pixels": (npy(RGB[:2, :, :0]), "holds no images with pixels: 2 x 3 x 0 x 5"),
     "floats": (npy(RGB.astype(np.float32)), "holds float32; say which values are black and white, as in --range -1,1"),
     "ints": (npy(RGB.astype(np.int64)), "holds int64; images are uint8"),
     "bools": (npy(RGB > 7), "holds bool"),
@@ -240,7 +246,12 @@ def test_floats_in_another_range_than_stated(tmp_path):
         whole(open_pictures(tmp_path / "nan.npy", (0.0, 1.0)))
     np.save(tmp_path / "uint8.npy", RGB)
     save(tmp_path / "folder", GREY[:1])
-    for name, values in (("uint8.npy", (0.0, 1.0)), ("folder", (0.0, 1.0)), ("nan.npy", (1.0, 1.0))):
+    for name, values in (
+        ("uint8.npy", (0.0, 1.0)),
+        ("folder", (0.0, 1.0)),
+        ("nan.npy", (1.0, 1.0)),
+        ("nan.npy", (0.0, np.inf)),
+    ):
         with pytest.raises(DiffbenchError, match="range"):
             open_pictures(tmp_path / name, values)
 

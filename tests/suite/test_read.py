@@ -279,7 +279,7 @@ def test_quickstart_is_what_a_newcomer_is_told() -> None:
     assert [model.id for model in suite.models] == ["ddpm-mnist", "score-vp-mnist", "ldm-mnist"]
     assert [sampler.id for sampler in suite.samplers] == ["ddim", "heun", "dpmpp-2m", "ddpm"]
     assert suite.budgets.nfe == (5, 10, 20, 50)
-    assert (suite.samples.n, suite.run.keep.samples, suite.timing.seconds, suite.timing.batch_size) == (160, 64, 45, 8)
+    assert (suite.samples.n, suite.run.keep.samples, suite.timing.seconds, suite.timing.batch_size) == (160, 160, 45, 8)
     assert [metric.name for metric in suite.metrics] == ["fid", "is", "kid"]
     cells = plan(suite)
     assert len({cell.id for cell in cells}) == len(cells) == 48
