@@ -52,7 +52,7 @@ def fid(features: NDArray[Any], reference: Reference) -> Score:
     moments = Moments.of(wide)
     centred = wide - moments.mean
     value, transport, full_rank = _value_and_transport(centred, moments, reference)
-    doubt = None if full_rank else _doubt(wide)
+    doubt = alike(wide) if full_rank else _doubt(wide)  # rounding of the mean may leave equal samples a full rank
     if doubt is not None:
         return score_without_error(value, n, doubt)
     slope = 2 * centred @ (moments.mean - reference.mean)

@@ -117,3 +117,11 @@ def test_each_form_of_the_trace_has_its_place(make_reference, monkeypatch):
             patch.setattr(np.linalg, name, refuse)
         assert fid(RNG(0).standard_normal((5, 8)), reference).value > 0
         assert fid_value(RNG(0).standard_normal((5, 8)), reference) > 0
+
+
+def test_equal_samples_have_no_error_whatever_rounding_leaves_of_their_spread(make_reference):
+    rng = np.random.default_rng(1)
+    reference = make_reference(rng.normal(size=(50, 3)) + 1)
+    for _ in range(100):
+        found = fid(np.tile(rng.normal(size=(1, 3)) + 1, (60, 1)), reference)
+        assert found.se is None and "same features" in found.reason
