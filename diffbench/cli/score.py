@@ -12,7 +12,6 @@ import click
 
 from diffbench.cli.group import as_json, only, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
-from diffbench.document.words import counted
 from diffbench.errors import ImagesError, UsageError
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def score(
 
 
 def _tell_ignored(pictures: Pictures) -> None:
+    from diffbench.document.words import counted
+
     if pictures.ignored:
         say(f"{counted(pictures.ignored, 'other file')} in the folder, neither PNG nor JPEG by name: ignored", err=True)
 
