@@ -14,13 +14,16 @@ from diffbench.errors import ScoringError
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e24
+"""Largest value that is scored: above, the square of KID's kernel, of sixth power in them, overflows float64."""
+
 
 def checked(values: NDArray[Any], what: str = "features") -> Array:
     """Return (n, d) values in float64 after checking them.
 
     Raises:
-        ScoringError: not real numbers, not two-dimensional, d = 0, or a value that is not finite: the first such
-            sample is named.
+        ScoringError: not real numbers, not two-dimensional, d = 0, or a value that is not finite or beyond
+            ``LARGEST``: the first such sample is named.
     """
     array = np.asarray(values)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -32,6 +35,10 @@ def checked(values: NDArray[Any], what: str = "features") -> Array:
     if not finite.all():
         bad = int(np.flatnonzero(~finite)[0])
         raise ScoringError(f"{what} of sample {bad} are not finite (NaN or infinity)")
+    beyond = (np.abs(wide) > LARGEST).any(axis=1)
+    if beyond.any():
+        bad = int(np.flatnonzero(beyond)[0])
+        raise ScoringError(f"{what} of sample {bad} are beyond {LARGEST:g}: scores of them would overflow")
     return wide
 
 

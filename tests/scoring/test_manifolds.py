@@ -197,6 +197,19 @@ def test_bad_features(make_reference, name):
 
 
 @pytest.mark.parametrize("name", FEATURES)
+def test_features_whose_powers_overflow_are_refused(make_reference, name):
+    """Distances of infinity would be within radii of infinity: a precision of 1 for the worst of samples."""
+    rng, metric = np.random.default_rng(3), load(METRICS[name].target)
+    real, x = make_reference(rng.normal(size=(50, 3)) + 1), rng.normal(size=(60, 3)) + 1
+    x[41, 1] = -1.1e24
+    with pytest.raises(ScoringError, match="sample 41 are beyond 1e\\+24"):
+        metric(x, real)
+    x[41, 1] = -1e24
+    found = metric(x, real)
+    assert np.isfinite(found.value) and (found.se is None or np.isfinite(found.se))
+
+
+@pytest.mark.parametrize("name", FEATURES)
 def test_moments_alone_are_enough_only_where_the_catalog_says(name):
     metric = load(METRICS[name].target)
     moments = Reference.of_moments("m", np.zeros(3), np.eye(3), "toy", "", {})
