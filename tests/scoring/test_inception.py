@@ -53,6 +53,7 @@ def test_features_and_logits_are_torch_fidelitys_at_any_batch_size(ours, theirs)
         assert relative(found.features, theirs[0][:count]) < 1e-5
         assert relative(found.logits, theirs[1][:count]) < 1e-5
     assert found.features.shape == (3, 2048) and found.logits.shape == (3, 1008)
+    assert weights.numbers_of("inception-v3-compat:clean") == found.features.shape[1] + found.logits.shape[1]
     assert float(found.features.std(dim=0).mean()) > 1e-3, "different images are seen differently"
     assert (ours.resize, ours.image_shape, ours.scale) == ("tf1", None, 1.0)
 
@@ -86,10 +87,11 @@ def test_clean_is_clean_fids():
         assert found.min() >= 0 and found.max() <= 255
 
 
-def test_legacy_is_clean_fids_legacy():
+@pytest.mark.parametrize("size", [(40, 33), (400, 350)])
+def test_legacy_is_clean_fids_legacy(size):
     from cleanfid.resize import make_resizer
 
-    image = np.random.default_rng(1).integers(0, 256, (40, 33, 3), dtype=np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
     known = make_resizer("PyTorch", False, "bilinear", (299, 299))(image)
     found = legacy(torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float(), 299)[0].numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(found, known, atol=1e-4)

@@ -70,8 +70,17 @@ def test_the_constants_are_those_of_the_processors():
     for name, backbone in BACKBONES.items():
         if name.startswith("clip"):
             assert (list(backbone.mean), list(backbone.std)) == (list(clip.image_mean), list(clip.image_std))
-    dino = transformers.BitImageProcessor(image_mean=None)
-    assert dino is not None and BACKBONES["dinov2-vitl14"].mean == (0.485, 0.456, 0.406)
+    dino = BACKBONES["dinov2-vitl14"]
+    assert (dino.mean, dino.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_repositories_and_resizes_are_the_published_ones():
+    """Stein et al. 2023 resize by Pillow, Jayasumana et al. 2024 by torch without antialiasing."""
+    assert {name: (backbone.repository, backbone.resize) for name, backbone in BACKBONES.items()} == {
+        "dinov2-vitl14": ("facebook/dinov2-large", "pillow-bicubic"),
+        "clip-vitb32": ("openai/clip-vit-base-patch32", "pillow-bicubic"),
+        "clip-vitl14-336": ("openai/clip-vit-large-patch14-336", "bicubic"),
+    }
 
 
 def test_a_missing_or_wrong_folder_is_told(tmp_path, monkeypatch):
