@@ -144,8 +144,15 @@ def score(
     return made
 
 
-def open_reference(source: str | Path, extractor: str = "mnist-features", device: str = "auto") -> Reference:
+def open_reference(
+    source: str | Path,
+    extractor: str = "mnist-features",
+    device: str = "auto",
+    values: tuple[float, float] | None = None,
+) -> Reference:
     """Open a reference: a shipped name, a reference file (``.json``), an ``.npz`` of mu and sigma, or real images.
+
+    ``values`` are black and white of images that are floats.
 
     Raises ReferenceDataError, ImagesError.
     """
@@ -160,9 +167,9 @@ def open_reference(source: str | Path, extractor: str = "mnist-features", device
     if path.suffix == ".json":
         return read_reference(path)
     if path.suffix == ".npz" and has_moments(path):
-        return read_moments(path, extractor)
+        return read_moments(path, extractor, {"extractor_stated": False})
     if path.exists():
-        return reference_of(open_pictures(path), load_extractor(extractor, pick_device(device)), path.stem)
+        return reference_of(open_pictures(path, values), load_extractor(extractor, pick_device(device)), path.stem)
     return load_reference(str(source))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     metavar="METRIC[=MARGIN]",
     multiple=True,
     help="A metric that decides, and how much worse it may be: fid=2%, kid=0.001, nfe.  "
-    "[default: every quality metric but IS, 1%; NFE exactly]",
+    "[default: every quality metric but IS and memorisation, 1%; NFE exactly]",
 )
 @click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True), default=0.01, show_default=True,
               help="False alarms of the whole table.")  # fmt: skip

@@ -28,6 +28,7 @@ _device = click.option("--device", metavar="DEVICE", default="auto", help="auto,
 @click.option(
     "--reference", "real", metavar="REFERENCE", help="A shipped name, a reference file, mu and sigma, or images."
 )
+@click.option("--reference-range", metavar="LOW,HIGH", help="Black and white of a float array of real images.")
 @_extractor
 @click.option("--metrics", default="fid,is,kid", show_default=True, help="Names, as in a suite.")
 @click.option("--name", help="What the images are called in the table.  [default: the file's or folder's name]")
@@ -41,6 +42,7 @@ _device = click.option("--device", metavar="DEVICE", default="auto", help="auto,
 def score(
     images: Path,
     real: str | None,
+    reference_range: str | None,
     extractor: str,
     metrics: str,
     name: str | None,
@@ -58,13 +60,14 @@ def score(
     digit.
     """
     from diffbench import results
+    from diffbench.api import open_reference
     from diffbench.api import score as score_images
     from diffbench.scoring.pictures import open_pictures
 
     _tell_ignored(open_pictures(images, read_range(values)))
     found = score_images(
         images,
-        reference=real,
+        reference=real if real is None else open_reference(real, extractor, device, read_range(reference_range)),
         extractor=extractor,
         metrics=[one.strip() for one in metrics.split(",")],
         name=name,
@@ -174,7 +177,7 @@ def build(images: Path, name: str, extractor: str, split: str, values: str | Non
     _tell_ignored(pictures)
     found = reference_of(
         pictures, load_extractor(extractor, pick_device(device)), _name(name),
-        {"split": split, "resize": "none", "source": images.name},
+        {"split": split, "source": images.name},
     )  # fmt: skip
     path = write_reference(found, out)
     say(f"{path}: {found.n} images in the eyes of {found.extractor}")
@@ -192,8 +195,12 @@ def import_(moments: Path, name: str, extractor: str, n: int | None, split: str,
     """Import the mu and sigma of an .npz, as pytorch-fid, clean-fid and EDM keep them: enough for FID."""
     from dataclasses import replace
 
+    from diffbench.document.words import unknown
+    from diffbench.scoring.extractor import known_extractors
     from diffbench.scoring.reference_file import read_moments, write_reference
 
+    if extractor not in known_extractors():
+        raise UsageError(f"--extractor: {unknown('extractor', extractor, known_extractors())}")
     info = {"n": n or 0, "split": split, "resize": resize, "source": moments.name, "extractor_sha256": None}
     found = replace(read_moments(moments, extractor, info), name=_name(name))
     say(f"{write_reference(found, out)}: moments of dimension {found.mean.size} in the eyes of {extractor}")
@@ -207,15 +214,16 @@ def _name(name: str) -> str:
 
 @reference.command("show")
 @click.argument("source", metavar="REFERENCE")
-@_extractor
+@click.option("--extractor", help="Of images and of an .npz, which do not say.  [default for images: mnist-features]")
 @as_json
-def show_reference(source: str, extractor: str, as_json: bool) -> None:
+def show_reference(source: str, extractor: str | None, as_json: bool) -> None:
     """Say what REFERENCE is: a shipped name, a reference file, or an .npz of mu and sigma."""
     from diffbench.api import open_reference
 
-    found = open_reference(source, extractor)
+    found = open_reference(source, extractor or EXTRACTOR)
+    stated = extractor or (None if found.info.get("extractor_stated") is False else found.extractor)
     row = {
-        "name": found.name, "n": found.n or None, "dimension": int(found.mean.size), "extractor": found.extractor,
+        "name": found.name, "n": found.n or None, "dimension": int(found.mean.size), "extractor": stated,
         "holds": "moments" if found.features is None else "features", "sha256": found.sha256,
         **{key: found.info.get(key) for key in ("split", "resize", "source")},
     }  # fmt: skip

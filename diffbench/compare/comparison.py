@@ -14,8 +14,9 @@ from diffbench.compare.side import Row, Side, score_of
 from diffbench.compare.verdict import ALPHA, MARGIN, Gate, Margin, Verdict, Word, verdicts
 
 NFE = "nfe"
-UNGATED = frozenset({"is"})
-"""Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018)."""
+UNGATED = frozenset({"is", "memorisation"})
+"""Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018); memorisation, which samples
+that are far from everything improve."""
 COST_MARGIN = Margin(0.05)
 
 Adjust = Literal["holm", "bh"]
@@ -95,7 +96,7 @@ def compare(
         base: what is expected.
         new: what is judged.
         gates: the margin of each metric that decides (``nfe``, ``seconds_per_image`` … too); None: every quality metric
-            but IS with 1%, and evaluations exactly.
+            but IS and memorisation with 1%, and evaluations exactly.
         alpha: false alarms of the whole table.
         adjust: ``holm`` bounds the chance of one, ``bh`` their share among all alarms.
 
@@ -162,7 +163,7 @@ def _difference(base: Side, one: Row, new: Side, other: Row) -> Difference:
     """The paired difference; exactly none where all features are the same, whether the score has an error or not."""
     found = paired(score_of(base, one), score_of(new, other))
     same = found.value == 0 and features_equal(base, one["cell"], new, other["cell"])
-    return replace(found, se=0.0, reason=None) if same else found
+    return replace(found, se=0.0, reason=None, equal=True) if same else found
 
 
 def _failed(reason: str) -> Verdict:

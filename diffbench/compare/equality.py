@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffbench.compare.side import Images, Side
+from diffbench.compare.side import Side
 from diffbench.errors import StoreError
+from diffbench.store.kept import Images
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Difference:
         gain: how many times more samples an unpaired comparison would need for the same error; None where se is 0.
         n: samples on each side.
         reason: why something above is None.
+        equal: all features are the same on both sides, bit for bit; then se is 0.
     """
 
     base: float | None
@@ -40,6 +41,7 @@ class Difference:
     gain: float | None
     n: int
     reason: str | None
+    equal: bool = False
 
     def interval(self, z: float = 1.96) -> tuple[float, float] | None:
         """Value ± z se; None without an error."""

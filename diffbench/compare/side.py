@@ -15,11 +15,11 @@ from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
 from diffbench.scoring.interval import Score
 from diffbench.status.score_cache import stored_influence
+from diffbench.store.kept import Images, kept_images
 from diffbench.store.sealed import read_sealed
-from diffbench.store.shards import IMAGES, Store
+from diffbench.store.shards import Store
 
 Row = Mapping[str, Any]
-Images = NDArray[np.uint8]
 Stored = tuple[str, Mapping[str, NDArray[np.float64]]]
 
 
@@ -99,19 +99,7 @@ class RunSide:
 
     def images(self, cell: str) -> Images:
         """Of the cell's shards."""
-        store, end = Store(self.path), 0
-        found: list[Images] = []
-        for shard in store.ranges(cell):
-            if shard.first < end:  # a short shard that a longer one has replaced
-                continue
-            if shard.first > end or IMAGES not in store.manifest(cell, shard)["artefacts"]:
-                break
-            kept: Images = store.read(cell, shard, IMAGES)[0][IMAGES]
-            found.append(kept)
-            end = shard.last if len(kept) == shard.size else -1
-            if end < 0:
-                break
-        return np.concatenate(found) if found else np.zeros((0, 1, 1, 1), np.uint8)
+        return kept_images(Store(self.path), cell)
 
     def codes(self, cell: str) -> frozenset[str]:
         """Of the manifests of the cell's shards."""

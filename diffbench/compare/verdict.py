@@ -78,7 +78,8 @@ def verdicts(
 ) -> list[Verdict]:
     """One verdict a difference; all those that can be tested share ``alpha``.
 
-    Identical scores (se 0, difference 0) are SAME without a test. A missing value, an unknown error or fewer than
+    Scores of equal features are SAME without a test; equal values per sample of other samples (all of them inside a
+    manifold, say) are not. A missing value, an unknown error or fewer than
     ``FEWEST`` samples is INCONCLUSIVE, never a pass.
     """
     cases = [_Case.of(*one) for one in zip(differences, lower_is_better, margins, strict=True)]
@@ -137,10 +138,10 @@ def _untested(case: _Case) -> Verdict:
     difference, nothing = case.difference, (None, None, case.delta, None, None)
     if difference.value is None:
         return Verdict("INCONCLUSIVE", "inconclusive", None, None, None, None, None, difference.reason)
+    if difference.equal:
+        return Verdict("SAME", "pass", *nothing, "equal sample by sample")
     if difference.se is None:
         return Verdict("INCONCLUSIVE", "inconclusive", *nothing, difference.reason)
-    if difference.se == 0 and difference.value == 0:
-        return Verdict("SAME", "pass", *nothing, "equal sample by sample")
     if difference.n < FEWEST:
         reason = f"{difference.n} samples: a test needs {FEWEST}"
         return Verdict("INCONCLUSIVE", "inconclusive", *nothing, reason)

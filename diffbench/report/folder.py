@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from diffbench import results
@@ -18,10 +16,9 @@ from diffbench.compare.ranking import ALPHA, not_worse
 from diffbench.compare.side import RunSide, score_of
 from diffbench.errors import StoreError
 from diffbench.report.frame import CellView, cells
+from diffbench.store.kept import Images, kept_images
 from diffbench.store.sealed import read_sealed
-from diffbench.store.shards import IMAGES, ShardRange, Store
-
-Images = NDArray[np.uint8]
+from diffbench.store.shards import Store
 
 _CELL_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -90,19 +87,7 @@ class RunFolder:
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
         self._cell_folder(cell)
-        found: list[Images] = []
-        end, kept = 0, 0
-        store = Store(self.path)
-        for shard in store.ranges(cell.id):
-            if shard.first < end or kept >= count:  # a short shard that a longer one has replaced
-                continue
-            images = _shard_images(store, cell.id, shard)
-            if images is None:
-                break
-            found.append(images[: count - kept])
-            kept += len(found[-1])
-            end = shard.last
-        return np.concatenate(found) if found else np.zeros((0, 1, 1, 1), np.uint8)
+        return kept_images(Store(self.path), cell.id, count)
 
     def _cell_folder(self, cell: CellView) -> Path:
         if not _CELL_ID.fullmatch(cell.id):
@@ -149,15 +134,3 @@ def _dig(content: Any, *keys: str) -> Any:
 
 def _optional_json(path: Path) -> dict[str, Any]:
     return read_sealed(path) if path.exists() else {}
-
-
-def _shard_images(store: Store, cell: str, shard: ShardRange) -> Images | None:
-    """Kept images of a shard; None if it keeps none. Raises StoreError if they are absent or altered."""
-    if IMAGES not in store.manifest(cell, shard)["artefacts"]:
-        return None
-    arrays, _ = store.read(cell, shard, IMAGES)
-    images = arrays.get(IMAGES)
-    if images is None or images.ndim != 4 or images.dtype != np.uint8:
-        found = "none" if images is None else f"{images.dtype} of shape {images.shape}"
-        raise StoreError(f"{store.folder(cell) / shard.name}: images are {found}, not uint8 (k, C, H, W)")
-    return images.astype(np.uint8, copy=False)

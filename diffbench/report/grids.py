@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from diffbench.document.words import slug
 from diffbench.report.findings import best_cell
-from diffbench.report.folder import Images, RunFolder
+from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, models, title, unique, value_and_half_width
 from diffbench.report.style import INK, QUIET, WIDTH, quiet_spines, save, shorten
+from diffbench.store.kept import Images
 
 TILE = (2, 4)  # rows and columns of samples in one tile
 MOSAIC = (8, 8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,10 @@ from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import synchronise
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
-from diffbench.scoring.extract import extract
+from diffbench.scoring.extract import extract_all
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
-from diffbench.store.shards import IMAGES, X0, Arrays, Artefact, ShardRange
+from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 AnySampler = Sampler | DiffusersScheduler
@@ -125,19 +125,14 @@ def run_shard(
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
     artefacts: dict[str, Artefact] = {}
     if extractor is not None:
-        artefacts[extractor.name] = Artefact(_features(extractor, made, shard.first), {"weights": extractor.sha256})
+        found = extract_all(extractor, made, shard.first)
+        artefacts[extractor.name] = Artefact(found, {"weights": extractor.sha256})
     if kept:
         images_kept = np.concatenate(kept)
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
     if landed:
         artefacts[X0] = Artefact({X0: np.concatenate(landed)})
     return ShardSamples(artefacts, nfe, nfe, seconds)
-
-
-def _features(extractor: Extractor, images: Sequence[Tensor], first: int) -> Arrays:
-    found = list(extract(extractor, images, first))
-    features, logits = [one.features.numpy() for one in found], [one.logits.numpy() for one in found]
-    return {"features": np.concatenate(features), "logits": np.concatenate(logits)}
 
 
 def _refuse_not_finite(x0: Tensor, indices: range) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from diffbench import results
@@ -16,7 +15,7 @@ from diffbench.catalog import METRICS
 from diffbench.errors import ImagesError, ReferenceDataError, UsageError
 from diffbench.results import Row
 from diffbench.scoring.clip_score import WEIGHT, clip_score
-from diffbench.scoring.extract import extract
+from diffbench.scoring.extract import extract_all
 from diffbench.scoring.extractor import Extractor, takes
 from diffbench.scoring.fid_per_class import fid_per_class
 from diffbench.scoring.interval import Score
@@ -52,9 +51,8 @@ def extracted(pictures: Pictures, extractor: Extractor) -> Extracted:
             digest.update(block.numpy().tobytes())
             yield block
 
-    found = list(extract(extractor, hashed()))
-    features, logits = [one.features.numpy() for one in found], [one.logits.numpy() for one in found]
-    return Extracted({"features": np.concatenate(features), "logits": np.concatenate(logits)}, digest.hexdigest())
+    arrays = extract_all(extractor, hashed())  # the digest is whole only then
+    return Extracted(arrays, digest.hexdigest())
 
 
 def _check_shape(pictures: Pictures, extractor: Extractor) -> None:
@@ -68,7 +66,8 @@ def reference_of(
 ) -> Reference:
     """A reference of real images, made in memory; its sha256 is that of the images. Raises as :func:`extracted`."""
     found = extracted(pictures, extractor)
-    more = {"extractor_sha256": extractor.sha256, "images_sha256": found.sha256, **(info or {})}
+    own = {"extractor_sha256": extractor.sha256, "images_sha256": found.sha256, "resize": extractor.resize}
+    more = {**(info or {}), **own}
     shape = pictures.shape
     made = Reference.of(name, found.arrays["features"], found.arrays["logits"], extractor.name, shape, more)
     return replace(made, sha256=found.sha256)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffbench.errors import ScoringError
@@ -39,6 +42,13 @@ def extract(extractor: Extractor, blocks: Iterable[Tensor], first_index: int = 0
                 pending = []
     if pending:
         yield _batch(extractor, torch.cat(pending), index)
+
+
+def extract_all(extractor: Extractor, blocks: Iterable[Tensor], first_index: int = 0) -> dict[str, NDArray[Any]]:
+    """All of :func:`extract` in memory: ``features`` (n, d) and ``logits`` (n, K), for one image at least."""
+    found = list(extract(extractor, blocks, first_index))
+    features, logits = [one.features.numpy() for one in found], [one.logits.numpy() for one in found]
+    return {"features": np.concatenate(features), "logits": np.concatenate(logits)}
 
 
 def _batch(extractor: Extractor, images: Tensor, end: int) -> Features:

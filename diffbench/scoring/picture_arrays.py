@@ -73,10 +73,21 @@ class ArrayPictures:
         each = self.dtype.itemsize * int(np.prod(self.item))
         with _stream(self.path, self.member) as (stream, _):
             read_header(self.path, stream)
+            least, most = math.inf, -math.inf
             for start in range(0, self.count, BLOCK):
                 count = min(BLOCK, self.count - start)
                 data = _read(self.path, stream, count * each)
-                yield self._images(np.frombuffer(data, self.dtype).reshape(count, *self.item), start)
+                block = np.frombuffer(data, self.dtype).reshape(count, *self.item)
+                yield self._images(block, start)
+                least, most = min(least, float(block.min())), max(most, float(block.max()))
+        self._require_span(least, most)
+
+    def _require_span(self, least: float, most: float) -> None:
+        """Raise ImagesError for floats that all lie in half of their stated range, or in less: it is another one."""
+        if self.values is not None and most - least <= 0.51 * (self.values[1] - self.values[0]):
+            low, high = self.values
+            said = f"all values lie between {least:.4g} and {most:.4g}, in half of {low:g} to {high:g}"
+            raise ImagesError(f"{self.path}: {said}; is that their range?")
 
     def _images(self, block: NDArray[Any], start: int) -> Tensor:
         if block.ndim == 3:

@@ -58,6 +58,8 @@ class Pictures(Protocol):
 def open_pictures(path: Path, values: Range | None = None) -> Pictures:
     """Open a folder of PNG and JPEG (in order of their paths, folders within included), an ``.npz`` or an ``.npy``.
 
+    Pictures are taken as they are stored: a tag that says how a camera was held turns none of them.
+
     Arrays are uint8 (N,H,W,C), (N,C,H,W) or (N,H,W); with ``values`` = (low, high), floats of that range, which go
     through the one quantiser. Of an ``.npz``, ``images``, ``arr_0`` or its only array is taken.
 

@@ -141,12 +141,18 @@ class Reference:
         return kernel_mean(self.known_features)
 
     def check_extractor(self, extractor: Extractor) -> None:
-        """Raise ReferenceDataError unless the features were made by this very extractor."""
+        """Raise ReferenceDataError unless the features were made by this very extractor, resizing as it does."""
         theirs = self.info.get("extractor_sha256")
         if self.extractor != extractor.name or (theirs is not None and theirs != extractor.sha256):
             raise ReferenceDataError(
                 f"reference {self.name!r} was made with extractor {self.extractor} (sha256 {str(theirs)[:12]}…), "
                 f"not with {extractor.name} (sha256 {extractor.sha256[:12]}…)"
+            )
+        resize = self.info.get("resize")
+        if resize not in (None, "", extractor.resize):
+            raise ReferenceDataError(
+                f"reference {self.name!r} was made of images resized by {resize!r}, but {extractor.name} resizes by "
+                f"{extractor.resize!r}"
             )
 
 

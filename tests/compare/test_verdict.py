@@ -62,8 +62,11 @@ def test_what_has_no_error_never_passes():
     for difference, reason in ((nothing, "failed"), (no_error, "rank"), (few, "a test needs 50"), (constant, "spread")):
         found = one(difference)
         assert (found.word, found.gate) == ("INCONCLUSIVE", "inconclusive") and reason in found.reason
-    equal = one(moved(0.0, 0.0, n=3))
+    equal = one(moved(0.0, 0.0, n=3, equal=True))
     assert (equal.word, equal.gate, equal.reason) == ("SAME", "pass", "equal sample by sample")
+    for n in (3, 1000):  # as where all samples of both sides are inside the manifold: other samples, equal values
+        alike = one(moved(0.0, 0.0, n=n))
+        assert (alike.word, alike.gate) == ("INCONCLUSIVE", "inconclusive")
 
 
 def test_the_number_of_samples_that_would_decide_does():

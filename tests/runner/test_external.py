@@ -221,9 +221,13 @@ def test_files_beside_the_images_neither_hang_nor_fill_the_memory(diffbench, exp
     for name in ("pipe.json", "pipe.npz", "pipe.npy"):
         os.mkfifo(tmp_path / name)
     score = ("score", exported, "--metrics", "is")
+    known = ("--name", "x", "--extractor", "mnist-features")
     for arguments, said in (
         (("reference", "show", tmp_path / "pipe.json"), "pipe.json: not a regular file"),
-        (("reference", "import", tmp_path / "pipe.npz", "--name", "x", "--extractor", "y"), "not a regular file"),
+        (
+            ("reference", "import", tmp_path / "pipe.npz", "--name", "x", "--extractor", "mnist-features"),
+            "not a regular file",
+        ),
         (("reference", "show", tmp_path / "number.json"), "no JSON object"),
         ((*score, "--reference", tmp_path / "pipe.npz"), "neither a folder nor a file"),
         ((*score, "--reference", tmp_path / "moments.npz"), "sigma does not hold the 80,000,000,000,000 bytes"),
@@ -312,3 +316,34 @@ def test_prompts_need_an_extractor_that_reads_text(diffbench, exported, tmp_path
     (tmp_path / "prompts.txt").write_text("a seven\n" * N)
     code, _, err = command(diffbench, "score", exported, "--metrics", "is", "--prompts", tmp_path / "prompts.txt")
     assert code == 2 and "clip-vitb32 or clip-vitl14-336, not mnist-features" in err
+
+
+def test_a_reference_of_another_resize_is_refused(diffbench, exported, tmp_path):
+    """A silent mix of protocols is what makes FIDs unlike."""
+    built = reference_of(open_pictures(exported), load_extractor("mnist-features"), "mine")
+    assert built.info["resize"] == "none", "as the extractor has it"
+    np.savez(tmp_path / "stats.npz", mu=built.mean, sigma=built.cov)
+    known = ["--name", "clean", "--extractor", "mnist-features", "--resize", "clean", "--out", tmp_path]
+    assert command(diffbench, "reference", "import", tmp_path / "stats.npz", *known)[0] == 0
+    code, _, err = command(diffbench, "score", exported, "--reference", tmp_path / "clean.json")
+    assert code == 2 and "resized by 'clean', but mnist-features resizes by 'none'" in err
+    known[3] = "mnist-featuers"
+    code, _, err = command(diffbench, "reference", "import", tmp_path / "stats.npz", *known)
+    assert code == 2 and 'did you mean "mnist-features"?' in err
+
+
+def test_moments_do_not_say_whose_they_are(diffbench, tmp_path):
+    np.savez(tmp_path / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
+    for given, stated in (([], None), (["--extractor", "mnist-features"], "mnist-features")):
+        code, out, _ = command(diffbench, "reference", "show", tmp_path / "stats.npz", *given, "--json")
+        assert code == 0 and json.loads(out)[0]["extractor"] == stated
+
+
+def test_real_images_that_are_floats_have_a_range_of_their_own(diffbench, exported, tmp_path):
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted(exported.glob("*.png"))])
+    np.save(tmp_path / "real.npy", (images / 255).astype(np.float32)[:, None])
+    code, _, err = command(diffbench, "score", exported, "--reference", tmp_path / "real.npy")
+    assert code == 2 and "real.npy" in err
+    given = ["--reference", tmp_path / "real.npy", "--reference-range", "0,1", "--json"]
+    code, out, _ = command(diffbench, "score", exported, *given)
+    assert code == 0 and abs(json.loads(out)[0]["value"]) < 1e-9

@@ -77,6 +77,13 @@ def test_fid_infinity_is_the_jackknife(make_reference):
         RNG.normal(size=(200, 45)))).reason  # fmt: skip
 
 
+def test_fid_infinity_needs_many_samples_a_dimension(make_reference):
+    reference = make_reference(RNG.normal(size=(200, 8)))
+    assert fid_infinity(RNG.normal(size=(80, 8)), reference).value is not None
+    few = fid_infinity(RNG.normal(size=(79, 8)), reference)
+    assert few.value is None and "n = 79 < 10 d = 80" in few.reason
+
+
 def test_fid_per_class(make_reference):
     x, y = RNG.normal(size=(90, 2)), RNG.normal(size=(120, 2))
     labels, real_labels = np.arange(90) % 3, np.arange(120) % 3

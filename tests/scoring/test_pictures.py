@@ -321,3 +321,11 @@ class Items(list):
 def test_bad_datasets(items, said):
     with pytest.raises(ImagesError, match=said):
         list(DatasetPictures(Items(*items)).blocks())
+
+
+def test_floats_in_half_of_their_stated_range_are_in_another(tmp_path):
+    np.save(tmp_path / "unit.npy", (RGB / 255).astype(np.float32))
+    for values in ((-1.0, 1.0), (0.0, 255.0)):
+        with pytest.raises(ImagesError, match=r"all values lie between 0 and 1, in half of .* is that their range\?"):
+            whole(open_pictures(tmp_path / "unit.npy", values))
+    np.testing.assert_array_equal(whole(open_pictures(tmp_path / "unit.npy", (0.0, 1.0))), RGB)

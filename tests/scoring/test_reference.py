@@ -108,10 +108,10 @@ def test_missing_tensors(write):
 def test_extractors_are_told_apart_by_name_and_hash(write):
     write()
     reference = load_reference("toy")
-    reference.check_extractor(SimpleNamespace(name="eyes", sha256="ee"))
+    reference.check_extractor(SimpleNamespace(name="eyes", sha256="ee", resize="none"))
     for name, sha256 in (("eyes", "ef"), ("ears", "ee")):
         with pytest.raises(ReferenceDataError, match="eyes"):
-            reference.check_extractor(SimpleNamespace(name=name, sha256=sha256))
+            reference.check_extractor(SimpleNamespace(name=name, sha256=sha256, resize="none"))
 
 
 @pytest.mark.parametrize(("n", "d"), [(100, 8), (5, 8), (100, 100)])
