@@ -224,10 +224,7 @@ def test_files_beside_the_images_neither_hang_nor_fill_the_memory(diffbench, exp
     known = ("--name", "x", "--extractor", "mnist-features")
     for arguments, said in (
         (("reference", "show", tmp_path / "pipe.json"), "pipe.json: not a regular file"),
-        (
-            ("reference", "import", tmp_path / "pipe.npz", "--name", "x", "--extractor", "mnist-features"),
-            "not a regular file",
-        ),
+        (("reference", "import", tmp_path / "pipe.npz", *known), "not a regular file"),
         (("reference", "show", tmp_path / "number.json"), "no JSON object"),
         ((*score, "--reference", tmp_path / "pipe.npz"), "neither a folder nor a file"),
         ((*score, "--reference", tmp_path / "moments.npz"), "sigma does not hold the 80,000,000,000,000 bytes"),
