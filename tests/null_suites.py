@@ -17,12 +17,13 @@ import numpy as np
 
 from diffbench import results
 from diffbench.compare.paired import paired
-from diffbench.compare.verdict import Margin, verdicts
+from diffbench.compare.verdict import verdicts
 from diffbench.scoring.fid import fid
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.kid import kid
 from diffbench.scoring.reference import Reference, load_reference
 from diffbench.store.shards import Store
+from diffbench.suite.gates import Margin
 
 SCORES = 12
 SHIFT = 0.3

@@ -12,7 +12,7 @@ import click
 
 from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
-from diffbench.cli.compare import compare
+from diffbench.cli.compare import baseline, compare
 from diffbench.cli.group import cli
 from diffbench.cli.likelihood import likelihood
 from diffbench.cli.lists import list_
@@ -23,7 +23,7 @@ from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood)
-for command in (run, plan, validate, status, merge, report, compare, *_QUALITY, export, list_, cache, bench):
+for command in (run, plan, validate, status, merge, report, compare, baseline, *_QUALITY, export, list_, cache, bench):
     cli.add_command(command)
 
 

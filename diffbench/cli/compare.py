@@ -1,4 +1,4 @@
-"""``compare``: is NEW worse than BASE?"""
+"""``compare``: is NEW worse than BASE? ``baseline``: what is needed of BASE to tell, in one file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli.gating import Outputs, conclude
 from diffbench.cli.group import as_json
 from diffbench.cli.printing import draw, rows_as_json, say
-from diffbench.errors import Inconclusive, Regression, UsageError
+from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from diffbench.compare.verdict import Margin
+    from diffbench.suite.gates import Comparing, Margin
 
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
@@ -26,16 +27,19 @@ if TYPE_CHECKING:
     metavar="METRIC[=MARGIN]",
     multiple=True,
     help="A metric that decides, and how much worse it may be: fid=2%, kid=0.001, nfe.  "
-    "[default: every quality metric but IS and memorisation, 1%; NFE exactly]",
+    "[default: the suite's; else every quality metric but IS and memorisation, 1%, and NFE exactly]",
 )
-@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True), default=0.01, show_default=True,
-              help="False alarms of the whole table.")  # fmt: skip
-@click.option("--adjust", type=click.Choice(["holm", "bh"]), default="holm", show_default=True,
-              help="holm: the chance of one false alarm; bh: their share among all alarms.")  # fmt: skip
-@click.option("--fail-on", type=click.Choice(["worse", "inconclusive", "nothing"]), default="worse", show_default=True,
-              help="What ends with exit code 1 (worse) or 3 (inconclusive).")  # fmt: skip
+@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+              help="False alarms of the whole table.  [default: the suite's, else 0.01]")  # fmt: skip
+@click.option("--adjust", type=click.Choice(["holm", "bh"]),
+              help="holm (default): the chance of one false alarm; bh: their share among all.")  # fmt: skip
+@click.option("--fail-on", type=click.Choice(["worse", "inconclusive", "nothing"]),
+              help="What ends with exit code 1 or 3.  [default: the suite's, else worse]")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Show rows that are the same, too.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write a comment for a pull request.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Write a page with pairs of the images that changed most."
+)
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML.")
 @as_json
 def compare(
@@ -44,53 +48,54 @@ def compare(
     by: str | None,
     metric: str,
     gates: tuple[str, ...],
-    alpha: float,
-    adjust: str,
-    fail_on: str,
+    alpha: float | None,
+    adjust: str | None,
+    fail_on: str | None,
     everything: bool,
     markdown: Path | None,
+    html: Path | None,
     junit: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare the run folders BASE and NEW: cells by meaning, samples by index.
+    """Compare BASE (a run folder or a baseline file) and the run folder NEW: cells by meaning, samples by index.
 
     Sample i of both starts from the same noise, so differences are paired. Each metric is BETTER, SAME (inside the
-    margin), WORSE or INCONCLUSIVE. Exit codes: 0 fine, 1 worse, 3 inconclusive (as --fail-on says), 2 the scores can't
-    be compared, 4 a folder can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told
-    from the best of their budget, the true best among them with a chance of 95%.
+    margin), WORSE or INCONCLUSIVE. A single folder is compared with the baseline of its suite (`compare: {baseline:
+    …}`), whose gates hold unless --gate says otherwise. Exit codes: 0 fine, 1 worse, 3 something is missing on either
+    side, or is inconclusive (with --fail-on inconclusive), 2 the scores can't be compared, 4 a baseline or a folder is
+    missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told from the
+    best of their budget, the true best among them with a chance of 95%.
     """
     if by is not None:
         if new is not None:
             raise UsageError("--by compares the cells of one run; give one folder")
         _rank(base, metric, by, as_json)
         return
-    if new is None:
-        raise UsageError("compare takes two runs, or one and --by")
+    from diffbench.compare.baseline import open_side
     from diffbench.compare.comparison import compare as compare_sides
     from diffbench.compare.side import RunSide
-    from diffbench.report.comparison import as_junit, as_markdown, as_rows, comparison_table, headline, notes
-    from diffbench.report.tables import rich_table
-    from diffbench.store.atomic import write_atomically
 
-    margins = dict(_gate(text) for text in gates) or None
-    found = compare_sides(RunSide.open(base), RunSide.open(new), margins, alpha, "bh" if adjust == "bh" else "holm")
-    if markdown is not None:
-        write_atomically(markdown, as_markdown(found).encode())
-    if junit is not None:
-        write_atomically(junit, as_junit(found))
-    if as_json:
-        rows_as_json(as_rows(found))
-    else:
-        content = comparison_table(found, everything)
-        if content.rows:
-            draw(rich_table(content, widest=40))
-        say(headline(found))
-        for note in notes(found):
-            say(f"- {note}")
-    if found.gate == "fail" and fail_on != "nothing":
-        raise Regression(f"{found.count('WORSE')} gated scores of {new} are worse than those of {base}")
-    if found.gate == "inconclusive" and fail_on == "inconclusive":
-        raise Inconclusive(f"not every gated score of {new} could be told from {base}")
+    run = base if new is None else new
+    wanted = _wanted(run)
+    if new is None:
+        if wanted is None:
+            raise UsageError(f"compare takes two runs, one and --by, or one whose suite has a baseline; {run} has none")
+        base = Path(wanted.baseline)
+    margins = dict(_gate(text) for text in gates) or (wanted.margins if wanted else None)
+    alpha = alpha if alpha is not None else wanted.alpha if wanted else 0.01
+    shared = adjust or (wanted.adjust if wanted else "holm")
+    sides = open_side(base), RunSide.open(run)
+    found = compare_sides(*sides, margins, alpha, "bh" if shared == "bh" else "holm")
+    fails = fail_on or (wanted.fail_on if wanted else "worse")
+    conclude(found, sides, Outputs(everything, as_json, markdown, html, junit), fails)
+
+
+def _wanted(run: Path) -> Comparing | None:
+    """What the run's suite says of comparing, if it says anything."""
+    from diffbench.suite.read import read_comparing
+
+    path = run / "suite.yaml"
+    return read_comparing(path) if path.is_file() else None
 
 
 def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
@@ -107,21 +112,35 @@ def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
 
 
 def _gate(text: str) -> tuple[str, Margin]:
-    from diffbench.catalog import COSTS, METRICS
-    from diffbench.compare.comparison import NFE
-    from diffbench.compare.verdict import Margin
     from diffbench.document.words import unknown
+    from diffbench.suite.gates import GATED, Margin
 
     metric, given, size = text.partition("=")
-    known = (*METRICS, *COSTS, NFE)
-    if metric not in known:
-        raise UsageError(f"--gate {text!r}: {unknown('metric', metric, known)}")
-    if not given:
-        return metric, Margin()
+    if metric not in GATED:
+        raise UsageError(f"--gate {text!r}: {unknown('metric', metric, GATED)}")
     try:
-        margin = Margin(float(size.removesuffix("%")) / (100 if size.endswith("%") else 1), size.endswith("%"))
-    except ValueError:
-        margin = Margin(-1.0)
-    if not 0 <= margin.size < float("inf"):
-        raise UsageError(f"--gate {text!r}: {size!r} is no margin; give a number such as 0.001, or a share such as 2%")
-    return metric, margin
+        return metric, Margin.read(size) if given else Margin()
+    except ValueError as error:
+        raise UsageError(f"--gate {text!r}: {error}") from None
+
+
+@click.command(short_help="Store a run's scores in one small file, to compare with.")
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, replaced if it is there.")
+@click.option("--images", type=click.IntRange(0, 1000), default=8, show_default=True, help="Kept images of each cell.")
+def baseline(run_folder: Path, out: Path, images: int) -> None:
+    """Store what a comparison needs of RUN in one file, small enough to commit.
+
+    It holds the results table, the values per sample of every score, some images of every cell, and what networks and
+    samplers answered to the probe: `diffbench compare FILE NEW` says the same as with the run folder.
+    """
+    from diffbench.compare.baseline import write_baseline
+    from diffbench.compare.side import RunSide
+    from diffbench.document.words import counted
+
+    side = RunSide.open(run_folder)
+    size = write_baseline(side, out, images)
+    missing = [row for row in side.rows if row["status"] in ("incomplete", "failed")]
+    say(f"{out}: {size / 1e6:.2f} MB, {counted(len({row['cell'] for row in side.rows}), 'cell')}")
+    if missing:
+        say(f"{counted(len(missing), 'row')} of it are incomplete or failed: nothing can be compared with them")

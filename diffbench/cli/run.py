@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli.gating import end, hold, tell
 from diffbench.cli.group import as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
 if TYPE_CHECKING:
+    from diffbench.compare.comparison import Comparison
     from diffbench.runner.engine import RunSummary
     from diffbench.status.stored import Part
     from diffbench.suite.spec import Suite
@@ -35,6 +37,7 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
     metavar="I/N",
     help="Sample only part I of N (counted from 0 or from 1), for job arrays; the command without it finishes the run.",
 )
+@click.option("--no-compare", is_flag=True, help="Do not compare with the suite's baseline.")
 @as_json
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(
@@ -46,13 +49,16 @@ def run(
     smoke: bool,
     force: bool,
     part: str | None,
+    no_compare: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Run SUITE (a YAML file, or the name of a shipped suite such as quickstart).
 
-    The same command resumes an interrupted run; finished samples are never made twice.
+    The same command resumes an interrupted run; finished samples are never made twice. A suite that names a baseline is
+    compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html.
     """
+    from diffbench.compare.baseline import open_side
     from diffbench.suite.read import find_suite, read_suite
 
     spec = read_suite(find_suite(suite), (*overrides, *(_SMOKE if smoke else ())))
@@ -60,12 +66,19 @@ def run(
         out = Path("runs") / f"{spec.name}-smoke"
     spec = _coarsely_solved(spec) if smoke else spec
     own_part = None if part is None else _part(part)
+    comparing = None if no_compare or smoke or own_part else spec.compare
+    if comparing is not None:
+        open_side(Path(comparing.baseline))  # before hours are spent
 
     from diffbench.runner.engine import execute
 
     summary = execute(spec, out, device, only, quiet, force=force, part=own_part)
+    incomplete, found = False, None
     if summary.scored:
-        _show_results(summary, as_json)
+        incomplete = _show_results(summary, as_json)
+        found = None if comparing is None else hold(summary.folder, comparing)
+        if found is not None:
+            _show_comparison(found, summary.folder, as_json)
     elif as_json:
         rows_as_json([{"part": str(own_part), "folder": str(summary.folder), "shards_sampled": summary.sampled}])
     else:
@@ -74,6 +87,16 @@ def run(
     if summary.failed:
         reasons = "; ".join(sorted(set(summary.failed.values())))
         raise CellFailed(f"{len(summary.failed)} of {len(summary.cells)} cells failed: {reasons}")
+    if incomplete:
+        raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+    if found is not None and comparing is not None:
+        end(found, comparing.fail_on)
+
+
+def _show_comparison(found: Comparison, folder: Path, as_json: bool) -> None:
+    if not as_json:
+        say(f"Compared with {found.base}: {folder / 'comparison.html'}, {folder / 'comparison.md'}")
+        tell(found)
 
 
 def _coarsely_solved(spec: Suite) -> Suite:
@@ -88,7 +111,8 @@ def _coarsely_solved(spec: Suite) -> Suite:
     return spec.model_copy(update={"metrics": tuple(metrics)})
 
 
-def _show_results(summary: RunSummary, as_json: bool) -> None:
+def _show_results(summary: RunSummary, as_json: bool) -> bool:
+    """Draw what is out of date and print the table; returns whether cells are incomplete."""
     from diffbench import results
     from diffbench.report.folder import RunFolder
     from diffbench.report.page import draw as draw_report
@@ -109,8 +133,7 @@ def _show_results(summary: RunSummary, as_json: bool) -> None:
         elif not summary.sampled and not summary.failed:
             say("Every shard was there already; nothing was sampled.")
         say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
-    if not summary.failed and (table["status"] == "incomplete").any():
-        raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+    return bool((table["status"] == "incomplete").any())
 
 
 def _part(text: str) -> Part:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from diffbench.catalog import COSTS, METRICS
+from diffbench.compare.changed import Changed, changed
 from diffbench.compare.equality import Equality, equality, features_equal
 from diffbench.compare.join import Joined, cell_key, join, label
 from diffbench.compare.paired import Difference, paired
 from diffbench.compare.side import Row, Side, score_of
-from diffbench.compare.verdict import ALPHA, MARGIN, Gate, Margin, Verdict, Word, verdicts
+from diffbench.compare.verdict import ALPHA, Gate, Verdict, Word, verdicts
+from diffbench.suite.gates import NFE, Margin
 
-NFE = "nfe"
 UNGATED = frozenset({"is", "memorisation"})
 """Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018); memorisation, which samples
 that are far from everything improve."""
@@ -34,6 +35,12 @@ class Compared:
     gated: bool
 
     @property
+    def missing(self) -> bool:
+        """Whether one side lacks the score, or both do because samples are missing; not: undefined on both alike."""
+        values, statuses = (self.base["value"], self.new["value"]), {self.base["status"], self.new["status"]}
+        return None in values and (values != (None, None) or bool(statuses & {"incomplete", "failed"}))
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether a negative difference is an improvement."""
         return self.metric == NFE or bool(self.new["better"] == "lower")
@@ -48,8 +55,10 @@ class Comparison:
         new: name of the other.
         rows: cell by cell in the new side's order.
         samples: equality of samples by cell key.
+        changed: which of a cell's network and sampler answers other than before, by cell key.
         only_base: rows that the new side lacks.
         only_new: rows that the base lacks.
+        ungated: metrics that were to be gated, of which both sides have no row.
         other_code: cells of the new side that other code sampled than that of its last session.
         alpha: false alarms of the whole table, in WORSE and in BETTER each.
         adjust: how they are shared.
@@ -59,8 +68,10 @@ class Comparison:
     new: str
     rows: tuple[Compared, ...]
     samples: Mapping[tuple[Any, ...], Equality]
+    changed: Mapping[tuple[Any, ...], Changed]
     only_base: tuple[Row, ...]
     only_new: tuple[Row, ...]
+    ungated: tuple[str, ...]
     other_code: tuple[str, ...]
     alpha: float
     adjust: Adjust
@@ -70,17 +81,24 @@ class Comparison:
         return sum(row.verdict.word == word for row in self.rows if row.gated)
 
     @property
-    def gate(self) -> Gate:
-        """The worst outcome of the gated rows.
+    def gaps(self) -> list[str]:
+        """What is missing on either side, so that nothing could be said of it: no verdict, whatever the rest says."""
+        told = [
+            f"{label(row.new)}, {row.metric}: {row.verdict.reason}"
+            for row in self.rows
+            if row.gated and row.missing and row.verdict.gate != "fail"
+        ]
+        told += [f"{label(row)}, {row['metric']}: only in the base" for row in self.only_base]
+        told += [f"{metric}: gated, but on no row of both sides" for metric in self.ungated]
+        return told + [f"{cell}: samples of other code" for cell in self.other_code]
 
-        Inconclusive as well where the new side lacks rows of the base, has samples of other code than it says that it
-        runs, or where nothing is gated.
-        """
+    @property
+    def gate(self) -> Gate:
+        """The worst outcome of the gated rows; inconclusive as well where there are gaps, or where nothing is gated."""
         gates = [row.verdict.gate for row in self.rows if row.gated]
         if "fail" in gates:
             return "fail"
-        doubt = "inconclusive" in gates or not gates or self.only_base or self.other_code
-        return "inconclusive" if doubt else "pass"
+        return "inconclusive" if "inconclusive" in gates or not gates or self.gaps else "pass"
 
 
 def compare(
@@ -111,10 +129,11 @@ def compare(
     rows.sort(key=lambda row: order[cell_key(row.new)])
     cells = {cell_key(row): (first, row) for first, row in joined.pairs if row["status"] == first["status"] == "ok"}
     samples = {key: equality(base, first["cell"], new, row["cell"]) for key, (first, row) in cells.items()}
+    answers = {key: changed(base, first["cell"], new, row["cell"]) for key, (first, row) in cells.items()}
     stale = tuple(label(row) for _, row in cells.values() if new.code and new.codes(row["cell"]) != {new.code})
-    return Comparison(
-        base.name, new.name, tuple(rows), samples, joined.only_base, joined.only_new, stale, alpha, adjust
-    )
+    ungated = tuple(metric for metric in gates or () if metric not in {row.metric for row in rows})
+    only = joined.only_base, joined.only_new
+    return Comparison(base.name, new.name, tuple(rows), samples, answers, *only, ungated, stale, alpha, adjust)
 
 
 def _evaluations(joined: Joined, gates: Mapping[str, Margin] | None) -> list[Compared]:
@@ -141,7 +160,7 @@ def _quality(
 ) -> list[Compared]:
     pairs = [(one, other) for one, other in joined.pairs if other["metric"] in METRICS and _comparable(one, other)]
     differences = [_difference(base, one, new, other) for one, other in pairs]
-    margins = [(gates or {}).get(other["metric"], Margin(MARGIN)) for _, other in pairs]
+    margins = [(gates or {}).get(other["metric"], Margin()) for _, other in pairs]
     lower = [bool(other["better"] == "lower") for _, other in pairs]
     gated = [other["metric"] in gates if gates is not None else other["metric"] not in UNGATED for _, other in pairs]
     found: list[Verdict] = [_ABSENT] * len(pairs)
@@ -182,13 +201,18 @@ def _costs(base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | 
     """Costs of separate runs can't be paired: only intervals that lie apart tell, and only on the same device."""
     rows = []
     for one, other in joined.pairs:
-        if other["metric"] not in COSTS or one["value"] is None or other["value"] is None:
+        metric, gated = other["metric"], other["metric"] in (gates or {})
+        known = one["value"] is not None and other["value"] is not None
+        if metric not in COSTS or not (known or (gated and _comparable(one, other))):
             continue
-        margin = (gates or {}).get(other["metric"], COST_MARGIN)
-        difference = Difference(one["value"], other["value"], other["value"] - one["value"], None, None, None,
-                                other["n"] or 0, None)  # fmt: skip
-        verdict = _apart(one, other, margin) if base.device == new.device != "" else _ELSEWHERE
-        rows.append(Compared(one, other, other["metric"], difference, verdict, other["metric"] in (gates or {})))
+        reason = None if known else f"no value: {(one if one['value'] is None else other)['reason']}"
+        change = other["value"] - one["value"] if known else None
+        difference = Difference(one["value"], other["value"], change, None, None, None, other["n"] or 0, reason)
+        verdict = replace(_ABSENT, reason=reason)
+        if known:
+            alike = base.device == new.device != ""
+            verdict = _apart(one, other, (gates or {}).get(metric, COST_MARGIN)) if alike else _ELSEWHERE
+        rows.append(Compared(one, other, metric, difference, verdict, gated))
     return rows
 
 

@@ -15,7 +15,9 @@ from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
 from diffbench.scoring.interval import Score
 from diffbench.status.score_cache import stored_influence
+from diffbench.status.stored import PROBE, PROBES
 from diffbench.store.kept import Images, kept_images
+from diffbench.store.probe import DIGITS, Answers, read_answers, stored_digest
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Store
 
@@ -57,6 +59,18 @@ class Side(Protocol):
     def codes(self, cell: str) -> frozenset[str]:
         """Hashes of the sampling code that made the cell's samples. Raises StoreError."""
         ...
+
+    def answers(self, cell: str) -> Probes:
+        """What the cell's model and its sampler answered to the probe. Raises StoreError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Answers of a cell's ``model`` and of its ``sampler`` to fixed questions; None where they are not stored."""
+
+    model: Answers | None
+    sampler: Answers | None
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,16 @@ class RunSide:
         """Of the manifests of the cell's shards."""
         store = Store(self.path)
         return frozenset(str(store.manifest(cell, shard)["code"]) for shard in store.ranges(cell))
+
+    def answers(self, cell: str) -> Probes:
+        """Of the run's probes: a shard's manifest says which of them its model gave."""
+        store = Store(self.path)
+        given = {str(store.manifest(cell, shard)["probe"])[:DIGITS] for shard in store.ranges(cell)}
+        models = [path for path in sorted((self.path / PROBES).glob("*.json")) if stored_digest(path) in given]
+        sampler = store.folder(cell) / PROBE
+        return Probes(
+            read_answers(models[0]) if len(models) == 1 else None, read_answers(sampler) if sampler.is_file() else None
+        )
 
 
 def score_of(side: Side, row: Row) -> Score:

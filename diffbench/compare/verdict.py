@@ -19,28 +19,12 @@ from typing import Literal
 
 from diffbench.compare.multiple import ADJUSTMENTS, quantile, upper_tail
 from diffbench.compare.paired import FEWEST, Difference
+from diffbench.suite.gates import Margin
 
 Word = Literal["BETTER", "SAME", "WORSE", "INCONCLUSIVE"]
 Gate = Literal["pass", "fail", "inconclusive"]
 
 ALPHA, EQUIVALENCE, POWER = 0.01, 0.05, 0.8
-MARGIN = 0.01
-"""Default margin, a share of the base's value."""
-
-
-@dataclass(frozen=True)
-class Margin:
-    """A difference that would not matter: in the metric's unit, or (``relative``) as a share of the base's value."""
-
-    size: float = MARGIN
-    relative: bool = True
-
-    def of(self, base: float) -> float:
-        """The margin in the metric's unit."""
-        return self.size * abs(base) if self.relative else self.size
-
-    def __str__(self) -> str:
-        return f"{self.size:.4g}" if not self.relative else f"{100 * self.size:.4g}%"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from diffbench.compare.comparison import NFE, Compared, Comparison
+from diffbench.compare.comparison import Compared, Comparison
 from diffbench.compare.equality import Equality
 from diffbench.compare.join import cell_key, label
 from diffbench.compare.paired import Difference
@@ -15,6 +15,7 @@ from diffbench.compare.ranking import Ranking
 from diffbench.document.words import counted
 from diffbench.report.frame import number, printable, title
 from diffbench.report.tables import Entry, Table, markdown, markdown_text
+from diffbench.suite.gates import NFE
 
 _WORDS = ("WORSE", "INCONCLUSIVE", "BETTER", "SAME")
 _COLUMNS = ("cell", "metric", "base", "new", "difference", "rho", "verdict", "n to tell")
@@ -63,12 +64,29 @@ def notes(comparison: Comparison) -> list[str]:
             "side's last session ran: sample again (--force) before it gates anything"
         )
     told.append(f"samples: {_samples(list(comparison.samples.values()))}")
+    told += _answers(comparison)
     by = {"holm": "Holm: the chance of one", "bh": "Benjamini-Hochberg: their share among all"}[comparison.adjust]
     told.append(
         f"difference = new - base with its paired 95% interval; rho: correlation of the pairing; "
         f"false alarms at most {comparison.alpha:g} for the whole table ({by})"
     )
     return told
+
+
+def _answers(comparison: Comparison) -> list[str]:
+    """Which networks and samplers answer other than before; nothing where no answer is known."""
+    known = {key: one for key, one in comparison.changed.items() if one.known}
+    if not known:
+        return []
+    models = {key[0]: one.model for key, one in known.items() if one.model is not None}
+    samplers = {" ".join((key[0], "·", key[1])): one.sampler for key, one in known.items() if one.sampler is not None}
+    told = [
+        f"{what} that answer other than before: " + "; ".join(f"{name} ({by})" for name, by in list(found.items())[:3])
+        + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+        for what, found in (("networks", models), ("samplers", samplers))
+        if found
+    ]  # fmt: skip
+    return told or ["networks and samplers answer as before"]
 
 
 def _samples(found: Sequence[Equality]) -> str:
@@ -195,12 +213,14 @@ def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-_GATES = {"pass": "✅ no regression", "fail": "❌ regression", "inconclusive": "⚠️ inconclusive"}
+GATES = {"pass": "✅ no regression", "fail": "❌ regression", "inconclusive": "⚠️ inconclusive"}
 
 
 def as_markdown(comparison: Comparison) -> str:
     """A comment for a pull request: the outcome, what is not the same, and everything folded away."""
-    lines = [f"### diffbench: {_GATES[comparison.gate]}", "", headline(comparison) + ".", ""]
+    lines = [f"### diffbench: {GATES[comparison.gate]}", "", headline(comparison) + ".", ""]
+    gaps = comparison.gaps
+    lines += [f"No verdict where something is missing: {markdown_text('; '.join(gaps[:5]))}", ""] if gaps else []
     short = comparison_table(comparison)
     if short.rows:
         lines += [markdown(short)]

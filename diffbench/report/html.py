@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from diffbench.errors import StoreError
 from diffbench.report.content import Content
 from diffbench.report.frame import printable
 from diffbench.report.tables import Table, markdown, markdown_text
+from diffbench.store.atomic import read_bytes
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -40,21 +40,21 @@ def render_html(page: Content, figures: Path) -> str:
     Raises:
         StoreError: a figure that the page shows can't be read from ``figures``.
     """
+    images = {picture.name: png(read_bytes(figures / f"{picture.name}.png")) for picture in page.pictures}
+    return render_page("report.html.j2", page=page, images=images)
+
+
+def render_page(template: str, **context: Any) -> str:
+    """A template as one HTML file that asks for nothing, in the style of all pages."""
     environment = _environment(autoescape=True, finalize=_plain)
     environment.filters["block"] = _block
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    images = {picture.name: _data_uri(figures / f"{picture.name}.png") for picture in page.pictures}
-    return environment.get_template("report.html.j2").render(
-        page=page, style=Markup(style), style_sha256=digest, images=images
-    )
+    return environment.get_template(template).render(style=Markup(style), style_sha256=digest, **context)
 
 
-def _data_uri(path: Path) -> Markup:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None
+def png(data: bytes) -> Markup:
+    """A PNG file as an address that holds it."""
     return Markup("data:image/png;base64," + base64.b64encode(data).decode())
 
 

@@ -18,7 +18,7 @@ from diffbench.suite.choices import MetricChoice
 from diffbench.suite.plan import Cell
 from diffbench.suite.solution import solutions_of
 
-PROBE = "probe.json"
+PROBE, PROBES = "probe.json", "probes"
 FAILED = "failed.json"
 SCORES = "scores.json"
 
@@ -99,7 +99,7 @@ def numbered(cells: Iterable[Cell]) -> Iterator[tuple[Cell, list[tuple[int, Shar
 
 def model_probe(run: Path, cell: Cell) -> Path:
     """Where the answers of a cell's model are stored."""
-    return run / "probes" / f"{cell.model_key}.json"
+    return run / PROBES / f"{cell.model_key}.json"
 
 
 def cell_probe(run: Path, cell: Cell) -> Path:

@@ -20,6 +20,8 @@ from diffbench.store.atomic import create, read_bytes, write_atomically
 from diffbench.store.sealed import checked, read_sealed, seal
 
 FORMAT = 1
+DIGITS = 16
+"""Hexadecimal digits of a digest."""
 
 Numbers = NDArray[np.float64]
 
@@ -55,10 +57,21 @@ class Answers:
         }
         return {"format": FORMAT, "where": dict(self.where), "answers": named}
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], path: Path | str) -> Answers:
+        """Answers from what ``to_dict`` gave. Raises StoreError, naming ``path``, for another format."""
+        if content.get("format") != FORMAT:
+            raise StoreError(f"{path}: its format is {content.get('format')!r}, not {FORMAT}")
+        named = {
+            name: Answer(_array(a["values"]).reshape(a["shape"]), a["dtype"], _array(a["scale"]))
+            for name, a in content["answers"].items()
+        }
+        return cls(named, content["where"])
+
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that shards made under these answers carry."""
-        return hashlib.sha256(seal(self.to_dict())).hexdigest()[:16]
+        """``DIGITS`` hexadecimal digits that shards made under these answers carry."""
+        return hashlib.sha256(seal(self.to_dict())).hexdigest()[:DIGITS]
 
 
 @dataclass(frozen=True)
@@ -103,21 +116,14 @@ def _change(old: Answer, new: Answer) -> float:
 
 def read_answers(path: Path) -> Answers:
     """Stored answers. Raises StoreError if they are missing, changed or of another format."""
-    content = read_sealed(path)
-    if content.get("format") != FORMAT:
-        raise StoreError(f"{path}: its format is {content.get('format')!r}, not {FORMAT}")
-    named = {
-        name: Answer(_array(a["values"]).reshape(a["shape"]), a["dtype"], _array(a["scale"]))
-        for name, a in content["answers"].items()
-    }
-    return Answers(named, content["where"])
+    return Answers.from_dict(read_sealed(path), path)
 
 
 def stored_digest(path: Path) -> str:
     """The ``digest`` of stored answers. Raises StoreError if they are missing or changed."""
     data = read_bytes(path)
     checked(data, path)
-    return hashlib.sha256(data).hexdigest()[:16]
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def settle(path: Path, answers: Answers) -> Answers:

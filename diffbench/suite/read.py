@@ -18,6 +18,7 @@ from diffbench.document.words import shown, unknown
 from diffbench.errors import SuiteError, SuiteProblem, UsageError
 from diffbench.models.card import looks_like_path
 from diffbench.suite.choices import GridChoice, MetricChoice, ModelChoice
+from diffbench.suite.gates import Comparing
 from diffbench.suite.overrides import Overridden, apply, as_option
 from diffbench.suite.sampler_choice import SamplerChoice
 from diffbench.suite.spec import Suite
@@ -47,6 +48,19 @@ def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str
     except UnicodeEncodeError:
         document = parse(text)  # reports where the lone surrogate is
     return _suite(document, name, overrides, {"directory": Path(), "name": "", "cards": {}})
+
+
+def read_comparing(path: Path) -> Comparing | None:
+    """The ``compare`` of a suite file alone, whose models need not be there. Raises SuiteError."""
+    document = read_document(path)
+    given = document.value.get("compare") if isinstance(document.value, dict) else None
+    if given is None:
+        return None
+    part = Document(given, problems=document.problems)
+    comparing, problems = spec_of(Comparing, part, {"directory": path.parent})
+    if comparing is None:
+        raise SuiteError(f"{path}, compare", [SuiteProblem(0, 0, at(one.path) + one.message) for one in problems])
+    return comparing
 
 
 def suite_from_objects(suite: Mapping[str, Any]) -> Suite:
@@ -118,6 +132,8 @@ def resolved(suite: Suite) -> str:
     whole["budgets"] = {kind: values for kind, values in whole["budgets"].items() if values}
     for key in ("include", "exclude"):
         whole[key] = [{name: value for name, value in rule.items() if value is not None} for rule in whole[key]]
+    if suite.compare is None:
+        del whole["compare"]
     return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 

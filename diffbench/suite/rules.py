@@ -12,6 +12,7 @@ from diffbench.catalog import SAMPLERS
 from diffbench.document.spec import fault
 from diffbench.document.words import key_path, shown, unknown
 from diffbench.suite.choices import MetricChoice, ModelChoice
+from diffbench.suite.gates import unmeasured
 from diffbench.suite.sampler_choice import SamplerChoice
 
 MAX_CELLS = 100_000
@@ -34,6 +35,9 @@ def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]
                     yield from _unknown_budget((key, index), rule, given)
     if "budgets" not in given and not (samplers and all(_adaptive(item) for item in samplers)):
         yield fault((), 'the key "budgets" is missing; expected a mapping, such as {nfe: [10, 50]}', given)
+    named = [metric.get("metric") for metric in metrics if isinstance(metric, dict)] or ["fid", "is", "kid"]
+    timing = given.get("timing")
+    yield from unmeasured(given, named, not (isinstance(timing, dict) and timing.get("seconds") == 0))
     yield from _too_many(given, models, samplers)
 
 

@@ -23,8 +23,8 @@ def folders(checkpoint, tmp_path_factory):
         ("base", "more", [], 2, "can't be compared: n: 60 in the base, 62 in the new"),
         ("base", "nowhere", [], 4, "not a run folder"),
         ("base", "again", ["--gate", "fdi"], 2, 'did you mean "fid"?'),
-        ("base", "again", ["--gate", "kid=x"], 2, "'x' is no margin"),
-        ("base", "again", ["--gate", "fid"], 3, "could be told"),
+        ("base", "again", ["--gate", "kid=x"], 2, '"x" is no margin'),
+        ("base", "again", ["--gate", "fid"], 3, "fid: gated, but on no row of both sides"),
         ("base", "again", ["--alpha", "0.7"], 2, "alpha"),
     ],
 )
@@ -41,7 +41,7 @@ def test_worse_is_1_unless_nothing_fails(diffbench, folders, tmp_path):
     assert sorted(codes) == [0, 1], "worse one way round, better the other"
     worse = arguments if codes[0] else turned
     code, out, err = diffbench(*worse, "--markdown", str(tmp_path / "a.md"), "--junit", str(tmp_path / "a.xml"))
-    assert code == 1 and "WORSE" in out and "are worse than those of" in err
+    assert code == 1 and "WORSE" in out and "gated scores" in err and "is worse than" in err
     assert "❌ regression" in (tmp_path / "a.md").read_text() and "<failure" in (tmp_path / "a.xml").read_text()
     code, out, _ = diffbench(*worse, "--fail-on", "nothing", "--json")
     assert code == 0 and any(row["verdict"] == "WORSE" and row["gated"] for row in json.loads(out))
@@ -52,6 +52,9 @@ def test_by_ranks_within_a_run(diffbench, folders):
     assert code == 0 and "tiny · nfe 2" in out and "best" in out
     code, out, _ = diffbench("compare", str(folders / "base"), "--by", "sampler", "--metric", "kid", "--json")
     assert {row["place"] for row in json.loads(out)} == {1, 2, 3}
-    for more, said in ((["--by", "sampler", "--metric", "fid"], "no metric 'fid'"), ([], "two runs, or one and --by")):
+    for more, said in (
+        (["--by", "sampler", "--metric", "fid"], "no metric 'fid'"),
+        ([], "takes two runs, one and --by"),
+    ):
         code, _, err = diffbench("compare", str(folders / "base"), *more)
         assert code == 2 and said in err

@@ -14,12 +14,12 @@ from diffbench.compare.equality import psnr
 from diffbench.compare.join import differing
 from diffbench.compare.ranking import rank
 from diffbench.compare.side import RunSide
-from diffbench.compare.verdict import Margin
 from diffbench.errors import StoreError, UsageError
 from diffbench.report.comparison import as_junit, as_markdown, as_rows, comparison_table, headline
 from diffbench.report.content import content
 from diffbench.report.findings import best_per_budget
 from diffbench.report.folder import open_run
+from diffbench.suite.gates import Margin
 
 N = 60
 

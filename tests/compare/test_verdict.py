@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from diffbench.compare.paired import FEWEST, Difference, paired
-from diffbench.compare.verdict import Margin, verdicts
+from diffbench.compare.verdict import verdicts
 from diffbench.scoring.interval import score_from_influence
+from diffbench.suite.gates import Margin
 
 BASE = Difference(10.0, 10.0, 0.0, 0.01, 0.9, 10.0, 100, None)
 ONE = Margin(0.1, relative=False)

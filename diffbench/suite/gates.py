@@ -1,0 +1,124 @@
+"""What a suite lets pass: the baseline that its runs are held to, and how much worse each metric may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic_core import InitErrorDetails
+
+from diffbench.catalog import COSTS, METRICS
+from diffbench.document.spec import Spec, fault
+from diffbench.document.tree import UNREADABLE
+from diffbench.document.words import Says, shown, unknown
+
+NFE = "nfe"
+EXACT = "exact"
+DEFAULT = 0.01
+"""Default margin, a share of the base's value."""
+
+GATED = (*METRICS, *COSTS, NFE)
+"""Everything that a gate can be about."""
+
+_EXPECTED = "a share such as 2%, or a number such as 0.001 in the metric's unit"
+_Gate = Annotated[str, Says(_EXPECTED)]
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A difference that would not matter: in the metric's unit, or (``relative``) as a share of the base's value."""
+
+    size: float = DEFAULT
+    relative: bool = True
+
+    @classmethod
+    def read(cls, value: Any) -> Margin:
+        """A margin from ``2%`` or a number. ValueError, in words, for anything else."""
+        text = str(value)
+        match = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)(%?)", text)
+        if match is None or isinstance(value, bool):
+            raise ValueError(f"{shown(value)} is no margin; expected {_EXPECTED}")
+        return cls(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
+
+    def of(self, base: float) -> float:
+        """The margin in the metric's unit."""
+        return self.size * abs(base) if self.relative else self.size
+
+    def __str__(self) -> str:
+        return f"{self.size:.4g}" if not self.relative else f"{100 * self.size:.4g}%"
+
+
+class Comparing(Spec):
+    """The ``compare`` of a suite: a ``baseline`` (a run folder or a baseline file) and the gates against it.
+
+    ``gates`` None: every quality metric but IS and memorisation with 1%, and evaluations exactly.
+    """
+
+    baseline: Annotated[str, Field(min_length=1), Says("the path of a run folder or of a baseline file")]
+    gates: (
+        Annotated[dict[str, _Gate], Says("a mapping of metrics to margins, such as {fid: 2%, nfe: exact}")] | None
+    ) = None
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    adjust: Literal["holm", "bh"] = "holm"
+    fail_on: Literal["worse", "inconclusive", "nothing"] = "worse"
+
+    @classmethod
+    def prepare(cls, value: Any, context: Any) -> Any:
+        """The baseline's path made absolute; every gate's margin as text, out of its mapping."""
+        if not isinstance(value, dict):
+            return value
+        baseline, gates = value.get("baseline"), value.get("gates")
+        if isinstance(baseline, str) and baseline:
+            value = {**value, "baseline": str(Path((context or {}).get("directory", "."), baseline).absolute())}
+        if isinstance(gates, dict):
+            value = {**value, "gates": {metric: _margin(gate) for metric, gate in gates.items()}}
+        return value
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """Known metrics, with margins that can be read; ``nfe`` is exact."""
+        gates = given.get("gates")
+        for metric, margin in gates.items() if isinstance(gates, dict) else ():
+            if metric not in GATED:
+                yield fault(("gates", metric), unknown("metric", metric, GATED), margin, at_key=True)
+            elif metric == NFE and margin != EXACT:
+                yield fault(("gates", metric), f"{shown(margin)} is not allowed; evaluations are {EXACT}", margin)
+            elif metric != NFE and isinstance(margin, str):
+                try:
+                    Margin.read(margin)
+                except ValueError as error:
+                    yield fault(("gates", metric), str(error), margin)
+        if isinstance(gates, dict) and not gates:
+            yield fault(("gates",), "no gate at all; leave the key out for those of every quality metric", gates)
+
+    @property
+    def margins(self) -> dict[str, Margin] | None:
+        """The margin of each gated metric; None: the default gates."""
+        if self.gates is None:
+            return None
+        return {
+            metric: Margin(0.0) if margin == EXACT else Margin.read(margin) for metric, margin in self.gates.items()
+        }
+
+
+def _margin(gate: Any) -> Any:
+    """``2%`` and ``{margin: 2%}`` are the same; numbers become text."""
+    if isinstance(gate, dict):
+        gate = gate["margin"] if list(gate) == ["margin"] else UNREADABLE if not gate else gate
+    return str(gate) if isinstance(gate, int | float) and not isinstance(gate, bool) else gate
+
+
+def unmeasured(given: Mapping[str, Any], metrics: Iterable[Any], timed: bool) -> Iterable[InitErrorDetails]:
+    """Gates on what the suite does not measure, which could never fail."""
+    compare = Comparing.prepare(given.get("compare"), None)
+    gates = compare.get("gates") if isinstance(compare, dict) else None
+    measured = {*metrics, NFE, *(COSTS if timed else ())}
+    for metric in gates if isinstance(gates, dict) else ():
+        if metric in GATED and metric not in measured:
+            how = "timing.seconds is 0" if metric in COSTS else "it is not among the suite's metrics"
+            message = f"{shown(metric)} is gated, but not measured: {how}"
+            yield fault(("compare", "gates", metric), message, gates, at_key=True)
