@@ -1,11 +1,11 @@
-"""The Python API: run a suite, open a run, score images."""
+"""The Python API: run a suite, open a run, compare two, score images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from diffbench import results
 from diffbench.catalog import METRICS, SAMPLERS, SamplerEntry
@@ -15,6 +15,7 @@ from diffbench.suite.read import find_suite, read_suite, suite_from_objects
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diffbench.comparison.compare import Comparison
     from diffbench.scoring.reference import Reference
 
 
@@ -78,6 +79,41 @@ def run(
 def read(folder: str | Path) -> Results:
     """Open a run folder. Raises StoreError if it holds no results that this version can read."""
     return Results(Path(folder), results.read(Path(folder)))
+
+
+def compare(
+    base: str | Path | Results,
+    new: str | Path | Results,
+    *,
+    gates: Mapping[str, str | float] | None = None,
+    alpha: float = 0.01,
+    adjust: Literal["holm", "bh"] = "holm",
+) -> Comparison:
+    """Compare two runs cell by cell and sample by sample.
+
+    Args:
+        base: what is expected: a run, its folder, or a baseline file.
+        new: what is judged: a run or its folder.
+        gates: margin of each metric that decides, such as ``{"fid": "2%", "kid": 0.001, "nfe": "exact"}``; None: every
+            quality metric but IS and memorisation with 1%, and evaluations exactly.
+        alpha: false alarms of the whole table, in (0, 0.5).
+        adjust: ``holm`` bounds the chance of one, ``bh`` their share among all alarms.
+
+    Returns:
+        ``gate`` is ``pass``, ``fail`` or ``inconclusive``, ``gaps`` says what is missing, ``frame`` has all rows.
+
+    Raises:
+        UsageError, SuiteError: scores of different things, or gates that mean nothing.
+        StoreError: a run or baseline is missing, damaged, or newer.
+    """
+    from diffbench.comparison.baseline import open_side
+    from diffbench.comparison.compare import compare as compare_sides
+    from diffbench.comparison.side import RunSide
+    from diffbench.suite.gates import read_gates
+
+    places = [Path(one.folder if isinstance(one, Results) else one) for one in (base, new)]
+    margins = read_gates(gates, alpha, adjust)
+    return compare_sides(open_side(places[0]), RunSide.open(places[1]), margins, alpha, adjust)
 
 
 def score(

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from diffbench import results
-from diffbench.compare.paired import paired
-from diffbench.compare.verdict import verdicts
+from diffbench.comparison.paired import paired
+from diffbench.comparison.verdict import verdicts
 from diffbench.scoring.fid import fid
 from diffbench.scoring.inception_score import inception_score
 from diffbench.scoring.kid import kid

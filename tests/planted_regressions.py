@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import diffbench
 from diffbench import shipped
-from diffbench.compare.paired import paired
-from diffbench.compare.side import RunSide, score_of
+from diffbench.comparison.paired import paired
+from diffbench.comparison.side import RunSide, score_of
 from diffbench.samplers.exponential import DPMMultistep
 from diffbench.scoring.weights import hash_of
 

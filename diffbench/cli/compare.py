@@ -71,9 +71,9 @@ def compare(
             raise UsageError("--by compares the cells of one run; give one folder")
         _rank(base, metric, by, as_json)
         return
-    from diffbench.compare.baseline import open_side
-    from diffbench.compare.comparison import compare as compare_sides
-    from diffbench.compare.side import RunSide
+    from diffbench.comparison.baseline import open_side
+    from diffbench.comparison.compare import compare as compare_sides
+    from diffbench.comparison.side import RunSide
 
     run = base if new is None else new
     wanted = _wanted(run)
@@ -99,8 +99,8 @@ def _wanted(run: Path) -> Comparing | None:
 
 
 def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
-    from diffbench.compare.ranking import rank
-    from diffbench.compare.side import RunSide
+    from diffbench.comparison.ranking import rank
+    from diffbench.comparison.side import RunSide
     from diffbench.report.comparison import ranking_rows, ranking_table
     from diffbench.report.tables import rich_table
 
@@ -134,8 +134,8 @@ def baseline(run_folder: Path, out: Path, images: int) -> None:
     It holds the results table, the values per sample of every score, some images of every cell, and what networks and
     samplers answered to the probe: `diffbench compare FILE NEW` says the same as with the run folder.
     """
-    from diffbench.compare.baseline import write_baseline
-    from diffbench.compare.side import RunSide
+    from diffbench.comparison.baseline import write_baseline
+    from diffbench.comparison.side import RunSide
     from diffbench.document.words import counted
 
     side = RunSide.open(run_folder)

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffbench.cli.printing import draw, rows_as_json, say
-from diffbench.document.words import counted
 from diffbench.errors import IncompleteRun, Inconclusive, Regression
 
 if TYPE_CHECKING:
-    from diffbench.compare.comparison import Comparison
-    from diffbench.compare.side import Side
+    from diffbench.comparison.compare import Comparison
+    from diffbench.comparison.side import Side
     from diffbench.suite.gates import Comparing
 
 
@@ -36,7 +35,8 @@ def conclude(found: Comparison, sides: tuple[Side, Side], outputs: Outputs, fail
         Inconclusive: a gate could not be told, if ``fail_on`` is ``inconclusive``.
         StoreError: a file can't be written.
     """
-    from diffbench.report.comparison import as_junit, as_markdown, as_rows
+    from diffbench.comparison.rows import as_rows
+    from diffbench.report.comparison import as_junit, as_markdown
     from diffbench.report.pairs import comparison_page
     from diffbench.store.atomic import write_atomically
 
@@ -58,9 +58,9 @@ def hold(run: Path, comparing: Comparing) -> Comparison:
 
     Raises StoreError, or UsageError where the scores can't be compared.
     """
-    from diffbench.compare.baseline import open_side
-    from diffbench.compare.comparison import compare
-    from diffbench.compare.side import RunSide
+    from diffbench.comparison.baseline import open_side
+    from diffbench.comparison.compare import compare
+    from diffbench.comparison.side import RunSide
     from diffbench.report.comparison import as_markdown
     from diffbench.report.pairs import comparison_page
     from diffbench.store.atomic import write_atomically
@@ -89,6 +89,8 @@ def tell(found: Comparison, everything: bool = False) -> None:
 
 def end(found: Comparison, fail_on: str) -> None:
     """The exception that a comparison ends with, if any: see :func:`conclude`."""
+    from diffbench.document.words import counted
+
     if fail_on == "nothing":
         return
     if found.gate == "fail":

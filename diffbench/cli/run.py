@@ -14,7 +14,7 @@ from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
 if TYPE_CHECKING:
-    from diffbench.compare.comparison import Comparison
+    from diffbench.comparison.compare import Comparison
     from diffbench.runner.engine import RunSummary
     from diffbench.status.stored import Part
     from diffbench.suite.spec import Suite
@@ -58,7 +58,7 @@ def run(
     The same command resumes an interrupted run; finished samples are never made twice. A suite that names a baseline is
     compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html.
     """
-    from diffbench.compare.baseline import open_side
+    from diffbench.comparison.baseline import open_side
     from diffbench.suite.read import find_suite, read_suite
 
     spec = read_suite(find_suite(suite), (*overrides, *(_SMOKE if smoke else ())))

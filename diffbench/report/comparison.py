@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from diffbench.compare.comparison import Compared, Comparison
-from diffbench.compare.equality import Equality
-from diffbench.compare.join import cell_key, label
-from diffbench.compare.paired import Difference
-from diffbench.compare.ranking import Ranking
+from diffbench.comparison.compare import Compared, Comparison
+from diffbench.comparison.equality import Equality
+from diffbench.comparison.join import cell_key, label
+from diffbench.comparison.paired import Difference
+from diffbench.comparison.ranking import Ranking
 from diffbench.document.words import counted
 from diffbench.report.frame import number, printable, title
 from diffbench.report.tables import Entry, Table, markdown, markdown_text
@@ -183,33 +183,6 @@ def ranking_rows(rankings: Sequence[Ranking]) -> list[dict[str, Any]]:
         }
         for ranking in rankings
         for place, rival in enumerate(ranking.rivals)
-    ]
-
-
-def as_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One JSON-able row a cell and metric."""
-    return [
-        {
-            **{key: row.new[key] for key in ("model", "sampler", "options", "grid", "budget_kind", "budget", "n")},
-            "metric": row.metric,
-            "base": row.difference.base,
-            "new": row.difference.new,
-            "difference": row.difference.value,
-            "se": row.difference.se,
-            "correlation": row.difference.correlation,
-            "gain": row.difference.gain,
-            "verdict": row.verdict.word,
-            "gated": row.gated,
-            "gate": row.verdict.gate,
-            "margin": row.verdict.margin,
-            "p_worse": row.verdict.p_worse,
-            "p_better": row.verdict.p_better,
-            "detectable": row.verdict.detectable,
-            "samples_to_decide": row.verdict.samples,
-            "reason": row.verdict.reason or row.difference.reason,
-            "samples": str(comparison.samples.get(cell_key(row.new), "unknown")),
-        }
-        for row in comparison.rows
     ]
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from diffbench import results
 from diffbench.catalog import SAMPLERS, NoOptions, Options, SamplerEntry
-from diffbench.compare.ranking import ALPHA, not_worse
-from diffbench.compare.side import RunSide, score_of
+from diffbench.comparison.ranking import ALPHA, not_worse
+from diffbench.comparison.side import RunSide, score_of
 from diffbench.errors import StoreError
 from diffbench.report.frame import CellView, cells
 from diffbench.store.kept import Images, kept_images

@@ -10,10 +10,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from diffbench.compare.comparison import Comparison
-from diffbench.compare.equality import Equality
-from diffbench.compare.join import cell_key, label
-from diffbench.compare.side import Row, Side
+from diffbench.comparison.compare import Comparison
+from diffbench.comparison.equality import Equality
+from diffbench.comparison.join import cell_key, label
+from diffbench.comparison.side import Row, Side
 from diffbench.document.words import counted
 from diffbench.report.comparison import GATES, comparison_table, headline, notes
 from diffbench.report.grids import mosaic

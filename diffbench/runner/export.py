@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from diffbench.compare.side import RunSide
+from diffbench.comparison.side import RunSide
 from diffbench.document.words import slug
 from diffbench.errors import StoreError, UsageError
 from diffbench.status.stored import distinct

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import COSTS, METRICS
-from diffbench.document.spec import Spec, fault
-from diffbench.document.tree import UNREADABLE
+from diffbench.document.spec import Spec, fault, problems_of
+from diffbench.document.tree import UNREADABLE, at
 from diffbench.document.words import Says, shown, unknown
+from diffbench.errors import SuiteError, SuiteProblem
 
 NFE = "nfe"
 EXACT = "exact"
@@ -103,6 +104,15 @@ class Comparing(Spec):
         return {
             metric: Margin(0.0) if margin == EXACT else Margin.read(margin) for metric, margin in self.gates.items()
         }
+
+
+def read_gates(gates: Mapping[str, Any] | None, alpha: float, adjust: str) -> dict[str, Margin] | None:
+    """Gates as a suite would have them. Raises SuiteError."""
+    given = {"baseline": ".", "alpha": alpha, "adjust": adjust, **({} if gates is None else {"gates": dict(gates)})}
+    try:
+        return Comparing.model_validate(given).margins
+    except ValidationError as error:
+        raise SuiteError("", [SuiteProblem(0, 0, at(one.path) + one.message) for one in problems_of(error)]) from None
 
 
 def _margin(gate: Any) -> Any:

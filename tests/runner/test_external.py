@@ -17,8 +17,8 @@ from tiny_run import tiny_suite
 
 import diffbench
 from diffbench import catalog, results
-from diffbench.compare.comparison import compare
-from diffbench.compare.side import RunSide
+from diffbench.comparison.compare import compare
+from diffbench.comparison.side import RunSide
 from diffbench.errors import DiffbenchError, ImagesError, ReferenceDataError, StoreError, SuiteError, UsageError
 from diffbench.runner.export import INDEX, export_images
 from diffbench.runner.external import reference_of

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from diffbench.compare.paired import FEWEST
-from diffbench.compare.ranking import ALPHA, not_worse, rank
+from diffbench.comparison.paired import FEWEST
+from diffbench.comparison.ranking import ALPHA, not_worse, rank
 from diffbench.errors import UsageError
 from diffbench.report.comparison import ranking_rows, ranking_table
 

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from diffbench.compare.multiple import ADJUSTMENTS, quantile, upper_tail
-from diffbench.compare.paired import FEWEST, Difference
+from diffbench.comparison.multiple import ADJUSTMENTS, quantile, upper_tail
+from diffbench.comparison.paired import FEWEST, Difference
 from diffbench.suite.gates import Margin
 
 Word = Literal["BETTER", "SAME", "WORSE", "INCONCLUSIVE"]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from diffbench.compare.multiple import holm, upper_tail
-from diffbench.compare.paired import FEWEST, Difference, paired
-from diffbench.compare.side import Row, Side, score_of
+from diffbench.comparison.multiple import holm, upper_tail
+from diffbench.comparison.paired import FEWEST, Difference, paired
+from diffbench.comparison.side import Row, Side, score_of
 from diffbench.document.words import text_of
 from diffbench.errors import ScoringError, UsageError
 

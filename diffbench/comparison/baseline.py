@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from diffbench import results
-from diffbench.compare.side import Probes, RunSide, Side, Stored
+from diffbench.comparison.side import Probes, RunSide, Side, Stored
 from diffbench.errors import StoreError
 from diffbench.store.atomic import read_bytes, write_atomically
 from diffbench.store.kept import Images

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import pandas as pd
+
 from diffbench.catalog import COSTS, METRICS
-from diffbench.compare.changed import Changed, changed
-from diffbench.compare.equality import Equality, equality, features_equal
-from diffbench.compare.join import Joined, cell_key, join, label
-from diffbench.compare.paired import Difference, paired
-from diffbench.compare.side import Row, Side, score_of
-from diffbench.compare.verdict import ALPHA, Gate, Verdict, Word, verdicts
+from diffbench.comparison.changed import Changed, changed
+from diffbench.comparison.equality import Equality, equality, features_equal
+from diffbench.comparison.join import Joined, cell_key, join, label
+from diffbench.comparison.paired import Difference, paired
+from diffbench.comparison.rows import as_rows
+from diffbench.comparison.side import Row, Side, score_of
+from diffbench.comparison.verdict import ALPHA, Gate, Verdict, Word, verdicts
 from diffbench.suite.gates import NFE, Margin
 
 UNGATED = frozenset({"is", "memorisation"})
@@ -75,6 +78,11 @@ class Comparison:
     other_code: tuple[str, ...]
     alpha: float
     adjust: Adjust
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a cell and metric, with pandas' nullable dtypes; a missing value is null with a ``reason``."""
+        return pd.DataFrame(as_rows(self)).convert_dtypes()
 
     def count(self, word: Word) -> int:
         """Gated rows with that verdict."""

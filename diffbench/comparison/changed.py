@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diffbench.compare.side import Side
+from diffbench.comparison.side import Side
 from diffbench.errors import StoreError
 from diffbench.store.probe import Answers, Difference, difference
 

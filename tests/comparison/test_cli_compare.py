@@ -54,7 +54,7 @@ def test_by_ranks_within_a_run(diffbench, folders):
     assert {row["place"] for row in json.loads(out)} == {1, 2, 3}
     for more, said in (
         (["--by", "sampler", "--metric", "fid"], "no metric 'fid'"),
-        ([], "takes two runs, one and --by"),
+        ([], "runs, one and --by"),
     ):
         code, _, err = diffbench("compare", str(folders / "base"), *more)
         assert code == 2 and said in err

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from tiny_run import run, tiny_suite
 
-from diffbench.compare.comparison import compare
-from diffbench.compare.equality import psnr
-from diffbench.compare.join import differing
-from diffbench.compare.ranking import rank
-from diffbench.compare.side import RunSide
+from diffbench.comparison.compare import compare
+from diffbench.comparison.equality import psnr
+from diffbench.comparison.join import differing
+from diffbench.comparison.ranking import rank
+from diffbench.comparison.rows import as_rows
+from diffbench.comparison.side import RunSide
 from diffbench.errors import StoreError, UsageError
-from diffbench.report.comparison import as_junit, as_markdown, as_rows, comparison_table, headline
+from diffbench.report.comparison import as_junit, as_markdown, comparison_table, headline
 from diffbench.report.content import content
 from diffbench.report.findings import best_per_budget
 from diffbench.report.folder import open_run

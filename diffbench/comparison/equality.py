@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffbench.compare.side import Side
+from diffbench.comparison.side import Side
 from diffbench.errors import StoreError
 from diffbench.store.kept import Images
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffbench.compare.multiple import benjamini_hochberg, holm, quantile, upper_tail
+from diffbench.comparison.multiple import benjamini_hochberg, holm, quantile, upper_tail
 
 
 def test_known_values():

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diffbench.compare.paired import FEWEST, Difference, paired
-from diffbench.compare.verdict import verdicts
+from diffbench.comparison.paired import FEWEST, Difference, paired
+from diffbench.comparison.verdict import verdicts
 from diffbench.scoring.interval import score_from_influence
 from diffbench.suite.gates import Margin
 

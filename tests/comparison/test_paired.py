@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diffbench.compare.paired import paired
+from diffbench.comparison.paired import paired
 from diffbench.errors import ScoringError
 from diffbench.scoring.fid import fid
 from diffbench.scoring.interval import score_from_influence, score_without_error

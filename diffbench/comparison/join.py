@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffbench.compare.side import Row, Side
+from diffbench.comparison.side import Row, Side
 from diffbench.errors import UsageError
 
 CELL = ("model", "sampler", "options", "grid", "budget_kind", "budget")

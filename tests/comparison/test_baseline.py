@@ -7,11 +7,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_run import run, tiny_suite
 
-from diffbench.compare.baseline import Baseline, open_side, write_baseline
-from diffbench.compare.comparison import compare
-from diffbench.compare.side import RunSide
+from diffbench.comparison.baseline import Baseline, open_side, write_baseline
+from diffbench.comparison.compare import compare
+from diffbench.comparison.rows import as_rows
+from diffbench.comparison.side import RunSide
 from diffbench.errors import StoreError
-from diffbench.report.comparison import as_rows
 from diffbench.store.sealed import seal, unseal
 
 
