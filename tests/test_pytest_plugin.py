@@ -1,9 +1,11 @@
 """The fixture ``diffbench_gate``, in test sessions of their own."""
 
-import sys
-
 import pytest
 from tiny_model import write_checkpoint
+
+import diffbench.report.pairs  # noqa: F401  what a session imports first is gone after it: numpy can't be loaded twice
+import diffbench.runner.engine  # noqa: F401
+from diffbench.runner import provenance, references
 
 pytest_plugins = ["pytester"]
 
@@ -27,17 +29,15 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def gated(pytester, checkpoint, tmp_path):
-    """Runs the test with changes to its suite, in a process of its own."""
+def gated(pytester, checkpoint, tmp_path, monkeypatch):
+    """Runs the test with changes to its suite, in this process; pytest finds the plugin by its entry point."""
+    monkeypatch.setattr(provenance, "code_state", lambda: None)
+    monkeypatch.setattr(references, "floor", lambda reference, n, draws: (0.0, 0.0))
 
     def run(*arguments, changes="", more="", baseline=tmp_path / "base.safetensors"):
         source = TEST.format(source=str(checkpoint), changes=changes, baseline=str(baseline), more=more)
         pytester.makepyfile(test_it=source)
-        registered = "diffbench.pytest_plugin" in str(
-            pytester.run(sys.executable, "-m", "pytest", "--trace-config").outlines
-        )
-        plugin = [] if registered else ["-p", "diffbench.pytest_plugin"]
-        return pytester.run(sys.executable, "-m", "pytest", "-q", *plugin, *arguments)
+        return pytester.runpytest("-q", *arguments)
 
     return run
 
