@@ -61,7 +61,7 @@ class Comparison:
         changed: which of a cell's network and sampler answers other than before, by cell key.
         only_base: rows that the new side lacks.
         only_new: rows that the base lacks.
-        ungated: metrics that were to be gated, of which both sides have no row.
+        gates: the metrics that were to decide; None: the default ones.
         other_code: cells of the new side that other code sampled than that of its last session.
         alpha: false alarms of the whole table, in WORSE and in BETTER each.
         adjust: how they are shared.
@@ -74,7 +74,7 @@ class Comparison:
     changed: Mapping[tuple[Any, ...], Changed]
     only_base: tuple[Row, ...]
     only_new: tuple[Row, ...]
-    ungated: tuple[str, ...]
+    gates: tuple[str, ...] | None
     other_code: tuple[str, ...]
     alpha: float
     adjust: Adjust
@@ -96,8 +96,12 @@ class Comparison:
             for row in self.rows
             if row.gated and row.missing and row.verdict.gate != "fail"
         ]
-        told += [f"{label(row)}, {row['metric']}: only in the base" for row in self.only_base]
-        told += [f"{metric}: gated, but on no row of both sides" for metric in self.ungated]
+        decides = {*METRICS} - UNGATED if self.gates is None else set(self.gates)
+        told += [
+            f"{label(row)}, {row['metric']}: only in the base" for row in self.only_base if row["metric"] in decides
+        ]
+        absent = set(self.gates or ()) - {row.metric for row in self.rows}
+        told += [f"{metric}: gated, but on no row of both sides" for metric in sorted(absent)]
         return told + [f"{cell}: samples of other code" for cell in self.other_code]
 
     @property
@@ -139,9 +143,9 @@ def compare(
     samples = {key: equality(base, first["cell"], new, row["cell"]) for key, (first, row) in cells.items()}
     answers = {key: changed(base, first["cell"], new, row["cell"]) for key, (first, row) in cells.items()}
     stale = tuple(label(row) for _, row in cells.values() if new.code and new.codes(row["cell"]) != {new.code})
-    ungated = tuple(metric for metric in gates or () if metric not in {row.metric for row in rows})
+    asked = None if gates is None else tuple(gates)
     only = joined.only_base, joined.only_new
-    return Comparison(base.name, new.name, tuple(rows), samples, answers, *only, ungated, stale, alpha, adjust)
+    return Comparison(base.name, new.name, tuple(rows), samples, answers, *only, asked, stale, alpha, adjust)
 
 
 def _evaluations(joined: Joined, gates: Mapping[str, Margin] | None) -> list[Compared]:
