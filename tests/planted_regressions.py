@@ -50,9 +50,9 @@ def checkpoint(model, folder, change):
     return {"id": "m", "source": str(folder)}
 
 
-def eight_bits(name, value):
-    """Rounded to 256 levels between the tensor's extremes."""
-    step = (value.max() - value.min()) / 255
+def eight_bits(name, value, bits=8):
+    """Rounded to 2^bits levels between the tensor's extremes."""
+    step = (value.max() - value.min()) / (2**bits - 1)
     return value if step == 0 else (value / step).round() * step
 
 

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -22,8 +23,9 @@ from planted_regressions import checkpoint, eight_bits
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def block(marker, text=README.read_text(encoding="utf-8")):
+def block(marker):
     """The fenced block of the README that follows the line with ``marker``."""
+    text = README.read_text(encoding="utf-8")
     (found,) = re.findall(re.escape(marker) + r".*?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return re.sub(r"\A```\w+\n", "", found)
 
@@ -80,8 +82,8 @@ def rewritten(folder):
 
 
 def rounded(folder):
-    """The weights rounded to 8 bits."""
-    replace_checkpoint(folder, eight_bits)
+    """The weights rounded to 6 bits."""
+    replace_checkpoint(folder, partial(eight_bits, bits=6))
 
 
 def more_damped(folder):
@@ -95,8 +97,12 @@ def replace_checkpoint(folder, change):
     checkpoint("ddpm-mnist", folder / "checkpoint", change)
 
 
-BRANCHES = {"refactoring": rewritten, "weights rounded to 8 bits": rounded, "a coefficient off by 1%": more_damped}
-KEPT = {"refactoring": "refactoring", "weights rounded to 8 bits": "regression"}
+SETUP = [
+    "diffbench run suite.yaml --out samples --no-compare",
+    "diffbench baseline samples --out baseline.safetensors",
+]
+BRANCHES = {"refactoring": rewritten, "weights rounded to 6 bits": rounded, "a coefficient off by 1%": more_damped}
+KEPT = {"refactoring": "refactoring", "weights rounded to 6 bits": "regression"}
 
 
 def main():
@@ -108,8 +114,7 @@ def main():
         folder = Path(place) / "repository"
         repository(folder, arguments.samples)
         git(folder, "init")
-        commands = ["diffbench run suite.yaml --out samples --no-compare --quiet",
-                    "diffbench baseline samples --out baseline.safetensors", "pytest -q --diffbench-update"]  # fmt: skip
+        commands = [*SETUP, "pytest -q --diffbench-update"]
         for command in commands:
             code, text = shell(folder, command)
             print(f"{command}: exit {code}", *([text] if code else []), flush=True)
@@ -122,6 +127,7 @@ def main():
             print(f"\n{name}:", flush=True)
             for command, code, text in workflow(folder):
                 told = [line.strip() for line in text.splitlines() if re.search(r"worse|passed|failed", line)]
+                told = told or ([] if code == 0 else text.splitlines()[-2:])
                 print(f"  {'left out' if code is None else f'exit {code}':9} {command}", flush=True)
                 print(*(f"            {line[:110]}" for line in told[:2]), sep="\n") if told else None
             if arguments.reports and name in KEPT:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from diffbench.cli.gating import Outputs, conclude
+from diffbench.cli.gating import Outputs, conclude, near
 from diffbench.cli.group import as_json
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import UsageError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
               help="holm (default): the chance of one false alarm; bh: their share among all.")  # fmt: skip
 @click.option("--fail-on", type=click.Choice(["worse", "inconclusive", "nothing"]),
               help="What ends with exit code 1 or 3.  [default: the suite's, else worse]")  # fmt: skip
+@click.option("--extend", type=click.IntRange(min=2), metavar="N",
+              help="Buy samples for inconclusive cells, doubling them up to N on both sides.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Show rows that are the same, too.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write a comment for a pull request.")
 @click.option(
@@ -51,6 +53,7 @@ def compare(
     alpha: float | None,
     adjust: str | None,
     fail_on: str | None,
+    extend: int | None,
     everything: bool,
     markdown: Path | None,
     html: Path | None,
@@ -80,12 +83,20 @@ def compare(
     if new is None:
         if wanted is None:
             raise UsageError(f"compare takes two runs, one and --by, or one whose suite has a baseline; {run} has none")
-        base = Path(wanted.baseline)
+        base = near(wanted.baseline)
     margins = dict(_gate(text) for text in gates) or (wanted.margins if wanted else None)
     alpha = alpha if alpha is not None else wanted.alpha if wanted else 0.01
     shared = adjust or (wanted.adjust if wanted else "holm")
+    adjusted: Literal["holm", "bh"] = "bh" if shared == "bh" else "holm"
     sides = open_side(base), RunSide.open(run)
-    found = compare_sides(*sides, margins, alpha, "bh" if shared == "bh" else "holm")
+    if extend is None:
+        found = compare_sides(*sides, margins, alpha, adjusted)
+    elif not isinstance(sides[0], RunSide):
+        raise UsageError(f"--extend samples both sides, and {base} is a baseline file; give the run folder")
+    else:
+        from diffbench.runner.extend import extend as more
+
+        found = more(sides[0], sides[1], extend, margins, alpha, adjusted)
     fails = fail_on or (wanted.fail_on if wanted else "worse")
     conclude(found, sides, Outputs(everything, as_json, markdown, html, junit), fails)
 

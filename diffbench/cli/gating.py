@@ -66,12 +66,20 @@ def hold(run: Path, comparing: Comparing) -> Comparison:
     from diffbench.store.atomic import write_atomically
     from diffbench.store.manifest import write_manifest
 
-    sides = open_side(Path(comparing.baseline)), RunSide.open(run)
+    sides = open_side(near(comparing.baseline)), RunSide.open(run)
     found = compare(*sides, comparing.margins, comparing.alpha, comparing.adjust)
     write_atomically(run / "comparison.md", as_markdown(found).encode())
     write_atomically(run / "comparison.html", comparison_page(found, *sides).encode())
     write_manifest(run, only=["comparison.md", "comparison.html"])
     return found
+
+
+def near(path: str) -> Path:
+    """A path as one would type it: relative to the working folder, if it lies inside."""
+    try:
+        return Path(path).relative_to(Path.cwd())
+    except ValueError:
+        return Path(path)
 
 
 def tell(found: Comparison, everything: bool = False) -> None:

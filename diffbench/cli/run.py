@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbench.cli.gating import end, hold, tell
+from diffbench.cli.gating import end, hold, near, tell
 from diffbench.cli.group import as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
@@ -68,7 +68,7 @@ def run(
     own_part = None if part is None else _part(part)
     comparing = None if no_compare or smoke or own_part else spec.compare
     if comparing is not None:
-        open_side(Path(comparing.baseline))  # before hours are spent
+        open_side(near(comparing.baseline))  # before hours are spent
 
     from diffbench.runner.engine import execute
 

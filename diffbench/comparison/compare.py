@@ -65,6 +65,7 @@ class Comparison:
         other_code: cells of the new side that other code sampled than that of its last session.
         alpha: false alarms of the whole table, in WORSE and in BETTER each.
         adjust: how they are shared.
+        looks: the numbers of samples a cell at which one looked, where samples were bought for inconclusive cells.
     """
 
     base: str
@@ -78,6 +79,7 @@ class Comparison:
     other_code: tuple[str, ...]
     alpha: float
     adjust: Adjust
+    looks: tuple[int, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:

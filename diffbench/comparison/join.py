@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffbench.catalog import COSTS
 from diffbench.comparison.side import Row, Side
 from diffbench.errors import UsageError
 
@@ -69,7 +70,7 @@ def differing(base: Row, new: Row) -> list[str]:
 def _refuse_different(pairs: Sequence[tuple[Row, Row]]) -> None:
     found: dict[str, list[str]] = {}
     for base, new in pairs:
-        if base["status"] == new["status"] == "ok":
+        if base["status"] == new["status"] == "ok" and base["metric"] not in COSTS:  # these count what they timed
             for told in differing(base, new):
                 found.setdefault(told, []).append(f"{label(new)}, {new['metric']}")
     if found:

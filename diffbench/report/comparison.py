@@ -65,6 +65,12 @@ def notes(comparison: Comparison) -> list[str]:
         )
     told.append(f"samples: {_samples(list(comparison.samples.values()))}")
     told += _answers(comparison)
+    if comparison.looks:
+        deeper = len({cell_key(row.new) for row in comparison.rows if (row.new["n"] or 0) > comparison.looks[0]})
+        told.append(
+            f"looked at n = {', '.join(map(str, comparison.looks))}, each time with its share of the false alarms; "
+            f"{counted(deeper, 'cell')} with more samples than the runs have"
+        )
     by = {"holm": "Holm: the chance of one", "bh": "Benjamini-Hochberg: their share among all"}[comparison.adjust]
     told.append(
         f"difference = new - base with its paired 95% interval; rho: correlation of the pairing; "

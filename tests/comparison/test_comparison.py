@@ -129,8 +129,10 @@ def test_costs_tell_only_where_intervals_lie_apart_on_one_device(folders):
 
     def timed(side, seconds):
         ends = {"ci_low": 0.98 * seconds, "ci_high": 1.02 * seconds, "reason": None}
-        rows = [{**row, "value": seconds, **ends} if row["metric"] == "seconds_per_image" else row for row in side.rows]
-        return replace(side, rows=rows)
+        own = {"value": seconds, "n": round(1000 * seconds), "status": "ok", **ends}  # n: what was timed
+        return replace(
+            side, rows=[{**row, **own} if row["metric"] == "seconds_per_image" else row for row in side.rows]
+        )
 
     def word(seconds, device=base.provenance["device"]):
         other = replace(timed(new, seconds), provenance={**new.provenance, "device": device})
@@ -138,6 +140,8 @@ def test_costs_tell_only_where_intervals_lie_apart_on_one_device(folders):
         return {row.verdict.word for row in found.rows if row.gated}, found.gate
 
     assert word(1.0) == ({"SAME"}, "pass") and word(1.2) == ({"WORSE"}, "fail") and word(0.8) == ({"BETTER"}, "pass")
+    lacking = compare(timed(base, 1.0), new, gates={"seconds_per_image": Margin(0.05)})
+    assert lacking.gate == "inconclusive" and "seconds_per_image" in lacking.gaps[0], "not timed is not fast"
     assert word(1.05) == ({"INCONCLUSIVE"}, "inconclusive")
     assert word(1.2, {"type": "cuda", "name": "another"}) == ({"INCONCLUSIVE"}, "inconclusive")
 
