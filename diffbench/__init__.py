@@ -1,7 +1,8 @@
 """diffbench: evaluation and benchmarking of diffusion samplers.
 
 ``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
-``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim.
+``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim,
+``diffbench.history(folders)`` joins many runs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbench.api import Results, open_reference, read, run, score
+    from diffbench.api import Collected, Results, history, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
     from diffbench.runner.likelihood import likelihood
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collected",
     "DiffbenchError",
     "Results",
     "SamplerEntry",
     "__version__",
+    "history",
     "likelihood",
     "open_reference",
     "read",
@@ -33,6 +36,8 @@ _HOMES = {
     "run": "diffbench.api",
     "read": "diffbench.api",
     "score": "diffbench.api",
+    "history": "diffbench.api",
+    "Collected": "diffbench.api",
     "open_reference": "diffbench.api",
     "likelihood": "diffbench.runner.likelihood",
     "Results": "diffbench.api",

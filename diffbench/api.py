@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from diffbench import results
 from diffbench.catalog import METRICS, SAMPLERS, SamplerEntry
@@ -15,6 +15,8 @@ from diffbench.suite.read import find_suite, read_suite, suite_from_objects
 if TYPE_CHECKING:
     import pandas as pd
 
+    from diffbench.compare.history import History
+    from diffbench.compare.replicates import Recipe
     from diffbench.scoring.reference import Reference
 
 
@@ -78,6 +80,62 @@ def run(
 def read(folder: str | Path) -> Results:
     """Open a run folder. Raises StoreError if it holds no results that this version can read."""
     return Results(Path(folder), results.read(Path(folder)))
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Many runs: ``frame`` has a row a run, cell and metric, with the step that led to it.
+
+    ``replicates`` has a row for each cell and metric of a recipe; None where no trainings were grouped. Both have
+    pandas' nullable dtypes; a missing value is null with a ``reason``.
+    """
+
+    frame: pd.DataFrame
+    replicates: pd.DataFrame | None
+    _history: History
+    _recipes: Sequence[Recipe]
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write tables, figures and a page into ``folder``; returns the files."""
+        from diffbench.report.history_page import write_history
+
+        return write_history(self._history, self._recipes, Path(folder))
+
+
+def history(
+    runs: Sequence[str | Path],
+    *,
+    metrics: Sequence[str] = (),
+    only: str | None = None,
+    sort: Literal["given", "time"] = "given",
+    replicates: Sequence[str] = (),
+    replicate_runs: Sequence[str] = (),
+    alpha: float = 0.01,
+) -> Collected:
+    """Join run folders by what their cells mean, and follow every score from run to run.
+
+    Args:
+        runs: run folders, in order.
+        metrics: those to take; default: all of quality, and seconds per image.
+        only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
+        sort: ``given``, or by ``time`` of sampling.
+        replicates: patterns of model ids (``ours-seed*``), each of whose models are trainings of one recipe.
+        replicate_runs: patterns of run names: the same model in each such run is another training.
+        alpha: chance of one false alarm among all steps.
+
+    Raises:
+        UsageError: an unknown metric, a rule or pattern that nothing matches, a run given twice.
+        StoreError: a folder holds no results that this version can read.
+    """
+    from diffbench.compare.history import history as collect
+    from diffbench.compare.history_rows import COLUMNS, SPREAD, as_rows, frame_of, spread_rows
+    from diffbench.compare.replicates import replicates as group
+    from diffbench.compare.runs import open_runs
+
+    found = collect(open_runs([Path(run) for run in runs], sort), metrics, only, alpha)
+    recipes = group(found, replicates, replicate_runs)
+    spreads = frame_of(spread_rows(found, recipes), SPREAD) if recipes else None
+    return Collected(frame_of(as_rows(found), COLUMNS), spreads, found, recipes)
 
 
 def score(

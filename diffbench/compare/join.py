@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffbench.catalog import COSTS
 from diffbench.compare.side import Row, Side
 from diffbench.errors import UsageError
 
@@ -61,7 +62,12 @@ def differing(base: Row, new: Row) -> list[str]:
 
 
 def differing_fields(base: Row, new: Row) -> list[tuple[str, Any, Any]]:
-    """Names of what makes two rows scores of different things, with what the one has and what the other has."""
+    """Names of what makes two rows scores of different things, with what the one has and what the other has.
+
+    A cost's n counts the images of its timing pass, as many as the time held: nothing that must be equal.
+    """
+    if new["metric"] in COSTS:
+        return []
     if base["n"] != new["n"]:
         return [("n", base["n"], new["n"])]
     if base["signature"] is None or new["signature"] is None:

@@ -28,11 +28,10 @@ def name(row: Compared) -> str:
 
 def difference(row: Compared) -> str:
     """``+0.12 ± 0.05``, with the 95% interval's half-width; signed, an en dash where there is none."""
-    return signed(row.difference)
+    return _signed(row.difference)
 
 
-def signed(found: Difference) -> str:
-    """As :func:`difference`, of any paired difference."""
+def _signed(found: Difference) -> str:
     if found.value is None:
         return "–"
     if not found.se:
@@ -138,7 +137,7 @@ def ranking_table(rankings: Sequence[Ranking]) -> Table:
                 ranking.group,
                 rival.name,
                 number(rival.row["value"], 4),
-                "–" if found is None else signed(found),
+                "–" if found is None else _signed(found),
                 rho,
                 f"{told} (not tested)" if rival.p is None else told,
             )

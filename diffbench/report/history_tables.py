@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from diffbench.compare.history import History, Series, Step
 from diffbench.compare.join import label
+from diffbench.compare.paired import Difference
 from diffbench.compare.replicates import Recipe
 from diffbench.document.words import counted
-from diffbench.report.comparison import signed
 from diffbench.report.frame import number, title
 from diffbench.report.tables import Entry, Table
 
@@ -19,6 +20,19 @@ _SHORT = {"seconds_per_image": "s/image", "images_per_second": "images/s", "peak
 def short_title(metric: str) -> str:
     """A metric's name as it stands in narrow columns."""
     return _SHORT.get(metric) or title(metric)
+
+
+def signed(found: Difference) -> str:
+    """``+0.12 ± 0.05`` with the 95% interval's half-width, to two digits of it; an en dash where there is none."""
+    if found.value is None:
+        return "–"
+    if not found.se:
+        return f"{found.value:+.3g}" if found.value else "0"
+    half = 1.96 * found.se
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    if decimals > 4:
+        return f"{found.value:+.1e} ± {half:.1e}".replace("e-0", "e-")
+    return f"{found.value:+.{decimals}f} ± {half:.{decimals}f}"
 
 
 def clearest_first(found: History) -> list[Series]:
@@ -69,7 +83,7 @@ def _row(found: History, series: Series) -> tuple[Entry, ...]:
 def _word(step: Step | None) -> str:
     if step is None:
         return "–"
-    return step.found.upper() if step.real else step.found
+    return step.found.upper() if step.real else {"not tested": "untested"}.get(step.found, step.found)
 
 
 def runs_table(found: History) -> Table:
