@@ -1,8 +1,8 @@
 """diffbench: evaluation and benchmarking of diffusion samplers.
 
 ``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
-``diffbench.compare(base, new)`` holds one to another, ``diffbench.score(images)`` scores what something else made,
-``diffbench.likelihood(model)`` gives a model's bits/dim.
+``diffbench.compare(base, new)`` holds one to another, ``diffbench.history(folders)`` joins many,
+``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbench.api import Results, compare, open_reference, read, run, score
+    from diffbench.api import Collected, Results, compare, history, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
     from diffbench.runner.likelihood import likelihood
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collected",
     "DiffbenchError",
     "Results",
     "SamplerEntry",
     "__version__",
     "compare",
+    "history",
     "likelihood",
     "open_reference",
     "read",
@@ -36,6 +38,8 @@ _HOMES = {
     "read": "diffbench.api",
     "score": "diffbench.api",
     "compare": "diffbench.api",
+    "history": "diffbench.api",
+    "Collected": "diffbench.api",
     "open_reference": "diffbench.api",
     "likelihood": "diffbench.runner.likelihood",
     "Results": "diffbench.api",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from diffbench.comparison.compare import Comparison
+    from diffbench.comparison.history import History
+    from diffbench.comparison.replicates import Recipe
     from diffbench.scoring.reference import Reference
 
 
@@ -114,6 +116,62 @@ def compare(
     places = [Path(one.folder if isinstance(one, Results) else one) for one in (base, new)]
     margins = read_gates(gates, alpha, adjust)
     return compare_sides(open_side(places[0]), RunSide.open(places[1]), margins, alpha, adjust)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Many runs: ``frame`` has a row a run, cell and metric, with the step that led to it.
+
+    ``replicates`` has a row for each cell and metric of a recipe; None where no trainings were grouped. Both have
+    pandas' nullable dtypes; a missing value is null with a ``reason``.
+    """
+
+    frame: pd.DataFrame
+    replicates: pd.DataFrame | None
+    _history: History
+    _recipes: Sequence[Recipe]
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write tables, figures and a page into ``folder``; returns the files."""
+        from diffbench.report.history_page import write_history
+
+        return write_history(self._history, self._recipes, Path(folder))
+
+
+def history(
+    runs: Sequence[str | Path],
+    *,
+    metrics: Sequence[str] = (),
+    only: str | None = None,
+    sort: Literal["given", "time"] = "given",
+    replicates: Sequence[str] = (),
+    replicate_runs: Sequence[str] = (),
+    alpha: float = 0.01,
+) -> Collected:
+    """Join run folders by what their cells mean, and follow every score from run to run.
+
+    Args:
+        runs: run folders, in order.
+        metrics: those to take; default: all of quality, and seconds per image.
+        only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
+        sort: ``given``, or by ``time`` of sampling.
+        replicates: patterns of model ids (``ours-seed*``), each of whose models are trainings of one recipe.
+        replicate_runs: patterns of run names: the same model in each such run is another training.
+        alpha: chance of one false alarm among all steps.
+
+    Raises:
+        UsageError: an unknown metric, a rule or pattern that nothing matches, a run given twice.
+        StoreError: a folder holds no results that this version can read.
+    """
+    from diffbench.comparison.history import history as collect
+    from diffbench.comparison.history_rows import COLUMNS, SPREAD, as_rows, frame_of, spread_rows
+    from diffbench.comparison.replicates import replicates as group
+    from diffbench.comparison.runs import open_runs
+
+    found = collect(open_runs([Path(run) for run in runs], sort), metrics, only, alpha)
+    recipes = group(found, replicates, replicate_runs)
+    spreads = frame_of(spread_rows(found, recipes), SPREAD) if recipes else None
+    return Collected(frame_of(as_rows(found), COLUMNS), spreads, found, recipes)
 
 
 def score(

@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.compare import baseline, compare
 from diffbench.cli.group import cli
+from diffbench.cli.history import history
 from diffbench.cli.likelihood import likelihood
 from diffbench.cli.lists import list_
 from diffbench.cli.look import plan, status, validate
@@ -23,7 +24,9 @@ from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood)
-for command in (run, plan, validate, status, merge, report, compare, baseline, *_QUALITY, export, list_, cache, bench):
+for command in (
+    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from diffbench.cli.gating import Outputs, conclude, near
 from diffbench.cli.group import as_json
 from diffbench.cli.printing import draw, rows_as_json, say
+from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML.")
 @as_json
+@self_test_options
 def compare(
     base: Path,
     new: Path | None,
@@ -59,6 +61,8 @@ def compare(
     html: Path | None,
     junit: Path | None,
     as_json: bool,
+    self_test: bool,
+    **of_self_test: Any,
 ) -> None:
     """Compare BASE (a run folder or a baseline file) and the run folder NEW: cells by meaning, samples by index.
 
@@ -69,6 +73,12 @@ def compare(
     missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told from the
     best of their budget, the true best among them with a chance of 95%.
     """
+    if self_test:
+        if new is not None or by is not None:
+            raise UsageError("--self-test samples the suite of one run again; give one folder")
+        chosen = [metric for metric, _ in map(_gate, gates)]
+        run_self_test(base, chosen, 0.01 if alpha is None else alpha, adjust or "holm", as_json, **of_self_test)
+        return
     if by is not None:
         if new is not None:
             raise UsageError("--by compares the cells of one run; give one folder")

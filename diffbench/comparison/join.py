@@ -58,19 +58,29 @@ def join(base: Side, new: Side) -> Joined:
 
 def differing(base: Row, new: Row) -> list[str]:
     """What makes two rows scores of different things, as ``n: 500 there, 1000 here``; empty if they compare."""
+    return [f"{name}: {one} in the base, {other} in the new" for name, one, other in differing_fields(base, new)]
+
+
+def differing_fields(base: Row, new: Row) -> list[tuple[str, Any, Any]]:
+    """Names of what makes two rows scores of different things, with what the one has and what the other has.
+
+    A cost's n counts the images of its timing pass, as many as the time held: nothing that must be equal.
+    """
+    if new["metric"] in COSTS:
+        return []
     if base["n"] != new["n"]:
-        return [f"n: {base['n']} in the base, {new['n']} in the new"]
+        return [("n", base["n"], new["n"])]
     if base["signature"] is None or new["signature"] is None:
         return []
     one, other = (json.loads(row["signature"])["comparable"] for row in (base, new))
     names = [name for name in (*one, *(name for name in other if name not in one)) if one.get(name) != other.get(name)]
-    return [f"{name}: {one.get(name)} in the base, {other.get(name)} in the new" for name in names]
+    return [(name, one.get(name), other.get(name)) for name in names]
 
 
 def _refuse_different(pairs: Sequence[tuple[Row, Row]]) -> None:
     found: dict[str, list[str]] = {}
     for base, new in pairs:
-        if base["status"] == new["status"] == "ok" and base["metric"] not in COSTS:  # these count what they timed
+        if base["status"] == new["status"] == "ok":
             for told in differing(base, new):
                 found.setdefault(told, []).append(f"{label(new)}, {new['metric']}")
     if found:

@@ -96,6 +96,11 @@ class Look:
         return Line2D([], [], color=self.colour, marker=self.marker, linestyle=self.line, label=text)
 
 
+def look_of(index: int) -> tuple[str, str]:
+    """Colour and marker of the so-manieth thing that is drawn."""
+    return _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
+
+
 def looks(run: RunFolder) -> dict[str, Look]:
     """One look a series, in the order of the table."""
     first = {view.line: view for view in reversed(run.cells)}

@@ -32,13 +32,15 @@ def select(cells: Sequence[Cell], rule: str | None) -> list[Cell]:
     UsageError for a term that is malformed, names an unknown field, or has a value that no cell has, and where nothing
     is left.
     """
-    if rule is None:
-        return list(cells)
-    fields = [_fields(cell) for cell in cells]
+    return list(cells) if rule is None else [cells[index] for index in matching([_fields(c) for c in cells], rule)]
+
+
+def matching(fields: Sequence[dict[str, object]], rule: str) -> list[int]:
+    """Indices of the cells, given as what a rule can name, that satisfy every term. Raises UsageError as above."""
     terms = [_parsed(text) for text in rule.split(",")]
     for term in terms:
         _check(term, fields)
-    chosen = [cell for cell, own in zip(cells, fields, strict=True) if all(_holds(term, own) for term in terms)]
+    chosen = [index for index, own in enumerate(fields) if all(_holds(term, own) for term in terms)]
     if not chosen:
         raise UsageError(f"--only {shown(rule)}: each part matches some cells, but no cell matches all of them")
     return chosen

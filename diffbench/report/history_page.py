@@ -1,0 +1,52 @@
+"""A history's files: frames as CSV and parquet, figures, and a page in Markdown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from diffbench.comparison.history import History
+from diffbench.comparison.history_rows import COLUMNS, SPREAD, as_rows, frame_of, spread_rows
+from diffbench.comparison.replicates import Recipe
+from diffbench.report import history_tables as tables
+from diffbench.report.history import draw_history
+from diffbench.report.style import paper_style
+from diffbench.report.tables import markdown, markdown_text
+from diffbench.results import csv_bytes
+from diffbench.store.atomic import write_atomically
+
+
+def write_history(found: History, recipes: Sequence[Recipe], folder: Path) -> list[Path]:
+    """Write ``history.csv``, ``.parquet``, ``.png``, ``.pdf`` and ``.md`` (and those of replicates); returns them."""
+    rows = as_rows(found)
+    files = {"history.csv": csv_bytes(list(COLUMNS), [list(row.values()) for row in rows])}
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame_of(rows, COLUMNS), preserve_index=False), buffer)
+    files["history.parquet"] = buffer.getvalue()
+    if recipes:
+        spreads = [list(row.values()) for row in spread_rows(found, recipes)]
+        files["replicates.csv"] = csv_bytes(list(SPREAD), spreads)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    with paper_style():
+        drawn, told = draw_history(found, folder)
+    page = folder / "history.md"
+    write_atomically(page, _page(found, recipes, [path.stem for path in drawn if path.suffix == ".png"], told).encode())
+    return [page, *(folder / name for name in files), *drawn]
+
+
+def _page(found: History, recipes: Sequence[Recipe], figures: Sequence[str], told: Sequence[str]) -> str:
+    lines = ["# History", "", markdown(tables.runs_table(found))]
+    for stem in figures:
+        lines += [f"![{stem}]({stem}.png)", ""]
+    lines += [f"- {markdown_text(line)}" for line in told]
+    lines += ["", "## Scores", "", markdown(tables.history_table(found))]
+    lines += [f"- {markdown_text(note)}" for note in tables.notes(found)]
+    if recipes:
+        lines += ["", "## Replicates", "", markdown(tables.spread_table(found, recipes))]
+        lines += [f"- {markdown_text(note)}" for note in tables.spread_notes(recipes)]
+    return "\n".join([*lines, ""])
