@@ -1,7 +1,8 @@
 """diffbench: evaluation and benchmarking of diffusion samplers.
 
 ``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
-``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim.
+``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim,
+``diffbench.check(model)`` tells whether it is read as it was trained.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from diffbench.api import Results, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
+    from diffbench.runner.check import check
     from diffbench.runner.likelihood import likelihood
 
 __version__ = "0.1.0"
@@ -22,6 +24,7 @@ __all__ = [
     "Results",
     "SamplerEntry",
     "__version__",
+    "check",
     "likelihood",
     "open_reference",
     "read",
@@ -34,6 +37,7 @@ _HOMES = {
     "read": "diffbench.api",
     "score": "diffbench.api",
     "open_reference": "diffbench.api",
+    "check": "diffbench.runner.check",
     "likelihood": "diffbench.runner.likelihood",
     "Results": "diffbench.api",
     "SamplerEntry": "diffbench.catalog",
