@@ -2,7 +2,8 @@
 
 ``diffbench.run(suite)`` runs a suite and returns its results; ``diffbench.read(folder)`` opens a finished run,
 ``diffbench.compare(base, new)`` holds one to another, ``diffbench.history(folders)`` joins many,
-``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim.
+``diffbench.score(images)`` scores what something else made, ``diffbench.likelihood(model)`` gives a model's bits/dim,
+``diffbench.check(model)`` tells whether it is read as it was trained.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from diffbench.api import Collected, Results, compare, history, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
+    from diffbench.runner.check import check
     from diffbench.runner.likelihood import likelihood
 
 __version__ = "0.1.0"
@@ -26,6 +28,7 @@ __all__ = [
     "__version__",
     "compare",
     "history",
+    "check",
     "likelihood",
     "open_reference",
     "read",
@@ -41,6 +44,7 @@ _HOMES = {
     "history": "diffbench.api",
     "Collected": "diffbench.api",
     "open_reference": "diffbench.api",
+    "check": "diffbench.runner.check",
     "likelihood": "diffbench.runner.likelihood",
     "Results": "diffbench.api",
     "SamplerEntry": "diffbench.catalog",

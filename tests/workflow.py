@@ -82,8 +82,8 @@ def rewritten(folder):
 
 
 def rounded(folder):
-    """The weights rounded to 6 bits."""
-    replace_checkpoint(folder, partial(eight_bits, bits=6))
+    """The weights rounded to 4 bits."""
+    replace_checkpoint(folder, partial(eight_bits, bits=4))
 
 
 def more_damped(folder):
@@ -101,8 +101,8 @@ SETUP = [
     "diffbench run suite.yaml --out samples --no-compare",
     "diffbench baseline samples --out baseline.safetensors",
 ]
-BRANCHES = {"refactoring": rewritten, "weights rounded to 6 bits": rounded, "a coefficient off by 1%": more_damped}
-KEPT = {"refactoring": "refactoring", "weights rounded to 6 bits": "regression"}
+BRANCHES = {"refactoring": rewritten, "weights rounded to 4 bits": rounded, "a coefficient off by 1%": more_damped}
+KEPT = {"refactoring": "refactoring", "weights rounded to 4 bits": "regression"}
 
 
 def main():
@@ -126,7 +126,7 @@ def main():
             change(folder)
             print(f"\n{name}:", flush=True)
             for command, code, text in workflow(folder):
-                told = [line.strip() for line in text.splitlines() if re.search(r"worse|passed|failed", line)]
+                told = [line.strip() for line in text.splitlines() if re.search(r" worse, | passed| failed", line)]
                 told = told or ([] if code == 0 else text.splitlines()[-2:])
                 print(f"  {'left out' if code is None else f'exit {code}':9} {command}", flush=True)
                 print(*(f"            {line[:110]}" for line in told[:2]), sep="\n") if told else None

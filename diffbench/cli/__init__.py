@@ -12,6 +12,7 @@ import click
 
 from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
+from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
@@ -23,7 +24,7 @@ from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
-_QUALITY = (score, reference, likelihood)
+_QUALITY = (score, reference, likelihood, check)
 for command in (
     run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
 ):  # fmt: skip

@@ -28,6 +28,7 @@ PURPOSES: Mapping[str, int] = {
     "probe": 6,
     "path": 7,
     "trace": 8,
+    "denoise": 9,
 }
 
 _MASK = 0xFFFFFFFF

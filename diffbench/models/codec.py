@@ -1,4 +1,4 @@
-"""What turns the sampler's x0 into images in [-1, 1]: nothing for pixel models, a decoder for latent ones."""
+"""Between images in [-1, 1] and the sampler's x0: nothing for pixel models, an autoencoder for latent ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
+from torch.nn.functional import pad
+
+from diffbench.errors import CardError
 
 
 class Codec(Protocol):
@@ -14,6 +17,10 @@ class Codec(Protocol):
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images (B,C,H,W), float32."""
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """x0 of images (B,C,H,W) in [-1, 1], float32: the other way round, as far as there is one."""
         ...
 
 
@@ -30,17 +37,27 @@ class PixelCodec:
             return x0.float()
         return ((x0 - self.low) * (2 / (self.high - self.low)) - 1).float()
 
+    def encode(self, images: Tensor) -> Tensor:
+        """x0 (B,C,H,W) from images of the same shape."""
+        if (self.low, self.high) == (-1.0, 1.0):
+            return images.float()
+        return ((images + 1) * ((self.high - self.low) / 2) + self.low).float()
+
 
 @dataclass(frozen=True)
 class LatentCodec:
     """An autoencoder's decoder on x0 / scaling_factor (Rombach et al. 2022, appendix G), centre-cropped to ``crop``.
 
-    ``decoder`` maps latents (B,c,h,w) of its own dtype to images (B,C,H,W) in [-1, 1].
+    ``decoder`` maps latents (B,c,h,w) of its own dtype to images (B,C,H,W) in [-1, 1]; ``encoder``, if there is one,
+    the other way: to the mean of the posterior (KL), or to what is not yet quantised (VQ). ``whole`` is the side of the
+    images that the autoencoder itself takes; cropped ones get a black frame.
     """
 
     decoder: Callable[[Tensor], Tensor]
     scaling_factor: float
     crop: int | None
+    encoder: Callable[[Tensor], Tensor] | None = None
+    whole: int | None = None
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images (B,C,crop,crop), or (B,C,H,W) without a crop."""
@@ -49,3 +66,12 @@ class LatentCodec:
             return images
         top, left = ((side - self.crop) // 2 for side in images.shape[-2:])
         return images[..., top : top + self.crop, left : left + self.crop]
+
+    def encode(self, images: Tensor) -> Tensor:
+        """x0 (B,c,h,w), scaled, from images (B,C,crop,crop). CardError without an encoder."""
+        if self.encoder is None:
+            raise CardError("this codec has no encoder: images can't be made latents")
+        if self.whole is not None and self.whole != images.shape[-1]:
+            frame = self.whole - images.shape[-1]
+            images = pad(images, (frame // 2, frame - frame // 2) * 2, value=-1.0)
+        return self.encoder(images).float() * self.scaling_factor

@@ -98,7 +98,16 @@ def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.m
         images: Tensor = vae.decode(latents.to(dtype).contiguous(memory_format=layout), return_dict=False)[0]
         return images
 
-    return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop)
+    def encoder(images: Tensor) -> Tensor:
+        encoded = vae.encode(images.to(dtype).contiguous(memory_format=layout))
+        latents: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return latents
+
+    # Each block of the encoder but the last halves the side.
+    whole = (
+        None if card.codec.crop is None else card.codec.latent_shape[-1] * 2 ** (len(vae.config.block_out_channels) - 1)
+    )
+    return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop, encoder, whole)
 
 
 def verify_files(card: Card) -> None:

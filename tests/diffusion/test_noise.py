@@ -74,7 +74,7 @@ def test_the_smallest_word_gives_the_largest_magnitude(monkeypatch):
 
 def test_these_numbers_never_change():
     first = {"start": 0, "step": 1, "churn": 2, "corrector": 3, "posterior": 4, "dequantize": 5, "probe": 6, "path": 7}
-    assert {**first, "trace": 8} == PURPOSES
+    assert {**first, "trace": 8, "denoise": 9} == PURPOSES
     noise = NoiseSource(0, [0, 4294967295], (1, 1, 3)).normal("start", 0)
     np.testing.assert_array_equal(noise.flatten().numpy(), np.array(KEPT, dtype=np.float32))
 
