@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from diffbench.comparison.check import Check
 from diffbench.comparison.denoising import MARGIN
-from diffbench.report.style import INK, QUIET, WIDTH, paper_style, save, shorten
+from diffbench.report.style import INK, QUIET, WIDTH, decades, log_axis, paper_style, save, shorten
 from diffbench.store.atomic import write_atomically
 
 STEM = "denoising_error"
@@ -68,6 +68,8 @@ def _figure(found: Check) -> Figure:
         _shade(axes, found, axes is right)
         axes.set_xlabel("noise level sigma")
         axes.set_xlim(sigmas[0] / 1.25, sigmas[-1] * 1.25)
+        decades(axes.xaxis, 8)
+    decades(left.yaxis, 8)
     _legend(figure, found)
     return figure
 
@@ -86,8 +88,8 @@ def _shares(axes: Axes, found: Check) -> None:
     axes.axhline(1.0, color=INK, linewidth=1.0)
     low = np.maximum(share - half, share / 10)
     axes.errorbar(errors.sigmas, share, (share - low, half), color=_NETWORK, marker="o", markersize=3.2, elinewidth=0.8)
-    axes.set(xscale="log", yscale="log", ylabel="share of the best linear estimate's")
-    axes.set_ylim(min(0.5, float(low.min()) / 1.3), top)
+    axes.set(xscale="log", ylabel="share of the best linear estimate's")
+    log_axis(axes, "y", min(0.5, float(low.min()) / 1.3), top, 1.9)
 
 
 def _shade(axes: Axes, found: Check, named: bool) -> None:

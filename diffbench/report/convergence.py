@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from diffbench.catalog import METRICS
 from diffbench.document.words import slug
 from diffbench.report.figures import behind, column_count, evaluations, heading, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
-from diffbench.report.style import INK, QUIET, WIDTH, Look, log_axis, looks, save, shorten, shorten_apart
+from diffbench.report.style import INK, QUIET, WIDTH, Look, decades, log_axis, looks, save, shorten, shorten_apart
 from diffbench.report.tables import Entry, Table
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)
@@ -143,14 +142,7 @@ def _limits(axes: Axes, cells: Sequence[CellView], metric: str, resolved: float)
     log_axis(axes, "x", min(across) / 1.15, max(across) * 1.15, 2.0)
     low = min(*values, *ends, *([resolved] if resolved else values)) / 1.8
     axes.set(yscale="log", ylim=(low, max(*values, *ends) * 1.5))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,), numticks=12))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(_power))
-
-
-def _power(value: float, _: int) -> str:
-    """Powers of ten: plain from 0.01 on, with an exponent below."""
-    return f"{value:.10g}" if value >= 0.009 else f"{value:.0e}".replace("e-0", "e-")
+    decades(axes.yaxis)
 
 
 def _hollow(axes: Axes, cells: Sequence[CellView], metric: str, look: Look) -> None:

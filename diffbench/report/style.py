@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -150,6 +151,17 @@ def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, tic
     axis.set_major_locator(FixedLocator(list(ticks)) if ticks else LogLocator(subs=steps, numticks=30))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+
+
+def decades(axis: Axis, most: int = 12) -> None:
+    """Ticks of a log axis at powers of ten, plain from 0.01 on, with an exponent below."""
+    axis.set_major_locator(LogLocator(subs=(1.0,), numticks=most))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(_power))
+
+
+def _power(value: float, _: int) -> str:
+    return f"{value:.10g}" if value >= 0.009 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def legend(figure: Figure, *rows: Sequence[Line2D]) -> None:
