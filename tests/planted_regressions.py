@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from planted_checkpoints import raw_and_average
 from safetensors.torch import load_file, save_file
 
 import diffbench
@@ -25,6 +26,7 @@ from diffbench.samplers.exponential import DPMMultistep
 from diffbench.scoring.weights import hash_of
 
 FACTOR = (2.326 + 0.842) ** 2  # one-sided 1%, 80% of cases
+STEPS = 400  # of training at the recipe's largest learning rate, for weights without their moving average
 
 
 class OffByOnePercent(DPMMultistep):
@@ -89,23 +91,29 @@ def main():
     plain = {"id": "m", "name": name}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        changes = {
-            "weights rounded to 8 bits": {"model": checkpoint(name, folder / "eight", eight_bits)},
-            "weights off by 2% of their spread": {"model": checkpoint(name, folder / "noisy", noisy)},
-            "sampler's coefficient off by 1%": {"model": plain, "sampler": "off"},
-            "last step left out (sigma_min)": {"model": plain, "final": "sigma_min"},
-            "clipped to [-1, 1]": {"model": {**plain, "clip": [-1, 1]}},
-            "ddim instead": {"model": plain, "sampler": "ddim"},
+        narrow = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.01}}
+        wide = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.02}}
+        raw, average = ({"id": "m", "source": str(one)} for one in raw_and_average("ddpm-mnist", folder, STEPS, 64))
+        pairs = {
+            "weights rounded to 8 bits": ({}, {"model": checkpoint(name, folder / "eight", eight_bits)}),
+            "weights off by 2% of their spread": ({}, {"model": checkpoint(name, folder / "noisy", noisy)}),
+            "EMA off (ddpm-mnist)": ({"model": average}, {"model": raw}),
+            "sampler's coefficient off by 1%": ({}, {"sampler": "off"}),
+            "final sigma 0.02 instead of 0.01": (narrow, wide),
+            "last step left out (sigma_min)": ({}, {"final": "sigma_min"}),
+            "clipping off": ({"model": {**plain, "clip": [-1, 1]}}, {}),
+            "ddim instead": ({}, {"sampler": "ddim"}),
         }
-        base = run(folder / "base", n, plain)
-        print(f"{name}, dpmpp-2m, 10 evaluations, n = {n}: FID {base.value:.3f}")
-        print(f"{'change':36} {'difference':>20} {'rho':>6} {'paired':>12} {'unpaired':>12} {'factor':>8}")
-        for index, (what, more) in enumerate(changes.items()):
-            found = paired(base, run(folder / f"run{index}", n, **more))
+        print(f"{name}, dpmpp-2m, 10 evaluations, n = {n}")
+        print(f"{'change':36} {'FID':>7} {'difference':>20} {'rho':>6} {'paired':>12} {'unpaired':>12} {'factor':>8}")
+        for index, (what, (first, second)) in enumerate(pairs.items()):
+            both = [run(folder / f"{side}{index}", n, **{"model": plain, **more}) for side, more in
+                    (("base", first), ("new", second))]  # fmt: skip
+            found = paired(*both)
             needed = FACTOR * n * (found.se / found.value) ** 2
             told = f"{found.value:+.4f} ± {1.96 * found.se:.4f}"
             samples = f"{needed:12,.0f} {needed * found.gain:12,.0f} {found.gain:8.1f}"
-            print(f"{what:36} {told:>20} {found.correlation:6.3f} {samples}", flush=True)
+            print(f"{what:36} {found.base:7.3f} {told:>20} {found.correlation:6.3f} {samples}", flush=True)
 
 
 if __name__ == "__main__":

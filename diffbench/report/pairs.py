@@ -42,7 +42,7 @@ def comparison_page(found: Comparison, base: Side, new: Side) -> str:
         "comparison.html.j2",
         title=f"{found.base} → {found.new}",
         gate=found.gate,
-        outcome=GATES[found.gate],
+        outcome=GATES[found.gate].partition(" ")[2],
         headline=headline(found),
         gaps=found.gaps,
         short=comparison_table(found),
@@ -76,13 +76,10 @@ def _pairs(cell: str, found: Equality, base: Images, new: Images, most: int) -> 
     apart = np.abs(one.astype(np.int16) - other.astype(np.int16))
     gain = max(1, 255 // max(1, int(apart.max())))
     difference = np.minimum(255, apart * gain).astype(np.uint8)
-    said = f"{counted(len(found.changed), 'image')} of {found.images} {_differ(len(found.changed))}, the most: {found}"
+    changed = f"{len(found.changed)} of {counted(found.images, 'kept image')}"
+    said = f"{changed} changed, by up to {found.largest} of 255 (PSNR {found.psnr:.1f} dB at worst)"
     strips = (("base", one), ("new", other), ("difference" if gain == 1 else f"difference × {gain}", difference))
     return Pairs(cell, said, indices, gain, tuple((name, png(_strip(images))) for name, images in strips))
-
-
-def _differ(count: int) -> str:
-    return "differs" if count == 1 else "differ"
 
 
 def _strip(images: Images) -> bytes:
