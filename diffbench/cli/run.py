@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
     from diffbench.runner.engine import RunSummary
     from diffbench.status.stored import Part
+    from diffbench.suite.gates import Comparing
     from diffbench.suite.spec import Suite
 
 _SMOKE_STEPS = 64
@@ -58,7 +59,6 @@ def run(
     The same command resumes an interrupted run; finished samples are never made twice. A suite that names a baseline is
     compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html.
     """
-    from diffbench.comparison.baseline import open_side
     from diffbench.suite.read import find_suite, read_suite
 
     spec = read_suite(find_suite(suite), (*overrides, *(_SMOKE if smoke else ())))
@@ -68,7 +68,7 @@ def run(
     own_part = None if part is None else _part(part)
     comparing = None if no_compare or smoke or own_part else spec.compare
     if comparing is not None:
-        open_side(near(comparing.baseline))  # before hours are spent
+        _require_baseline(comparing, out or Path("runs") / spec.name)
 
     from diffbench.runner.engine import execute
 
@@ -91,6 +91,15 @@ def run(
         raise IncompleteRun("some cells are incomplete; the same command goes on with them")
     if found is not None and comparing is not None:
         end(found, comparing.fail_on)
+
+
+def _require_baseline(comparing: Comparing, out: Path) -> None:
+    """Before hours are spent. Raises StoreError, or UsageError for a run that would be held to itself."""
+    from diffbench.comparison.baseline import open_side
+
+    if Path(comparing.baseline).resolve() == out.resolve():
+        raise UsageError(f"compare.baseline is the run's own folder, {out}; give another --out")
+    open_side(near(comparing.baseline))
 
 
 def _show_comparison(found: Comparison, folder: Path, as_json: bool) -> None:

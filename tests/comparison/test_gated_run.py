@@ -68,6 +68,8 @@ def test_what_is_missing_is_no_verdict(diffbench, suite, tmp_path):
     assert code == 3 and "something is missing: tiny · ddim @ nfe 3, kid: only in the base\n" in err
     code, _, err = diffbench("run", suite(samples=50), "--out", "fewer", "--quiet")
     assert code == 2 and "n: 60 in the base, 50 in the new" in err
+    code, _, err = diffbench("run", suite(compare={"baseline": "first"}), "--out", "first", "--quiet")
+    assert code == 2 and "the run's own folder" in err
     code, out, _ = diffbench("run", suite(), "--out", "smoke", "--quiet", "--smoke")
     assert code == 0 and "Compared" not in out
 
