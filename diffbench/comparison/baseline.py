@@ -22,6 +22,7 @@ from safetensors.numpy import load, save
 from diffbench import results
 from diffbench.comparison.side import Probes, RunSide, Side, Stored
 from diffbench.errors import StoreError
+from diffbench.status.score_cache import REPLICATES
 from diffbench.store.atomic import read_bytes, write_atomically
 from diffbench.store.kept import Images
 from diffbench.store.probe import Answer, Answers
@@ -167,7 +168,7 @@ def _outline(side: RunSide, cell: str, images: int, arrays: Arrays, probes: dict
         except StoreError:  # a cell without an extractor has no such scores
             influence = {}
         for index, (signature, values) in enumerate(sorted(influence.items())):
-            if signature in wanted:
+            if signature.removeprefix(REPLICATES) in wanted:
                 names[signature] = f"influence/{cell}/{index}"
                 arrays[names[signature]] = np.ascontiguousarray(values, np.float64)
     kept = side.images(cell)[:images]

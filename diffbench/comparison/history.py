@@ -240,7 +240,7 @@ def _same_features(sides: Sequence[RunSide], first: int, one: str, last: int, ot
 def _p_value(difference: Difference) -> float | None:
     if difference.value is None or not difference.se or difference.n < FEWEST:
         return None
-    return min(1.0, 2 * upper_tail(abs(difference.value) / difference.se, difference.n - 1))
+    return min(1.0, 2 * upper_tail(abs(difference.value) / difference.se, difference.freedom))
 
 
 def _judged(found: Sequence[Series], alpha: float) -> Iterator[Series]:

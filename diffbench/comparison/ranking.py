@@ -73,7 +73,7 @@ def not_worse(side: Side, rows: Sequence[Row]) -> list[tuple[float, int] | None]
             continue
         harm = difference.value if lower else -difference.value
         if difference.se > 0:
-            tests.append((one, other, upper_tail(harm / difference.se, difference.n - 1)))
+            tests.append((one, other, upper_tail(harm / difference.se, difference.freedom)))
         elif harm == 0:
             tests.append((one, other, 1.0))
     found: list[tuple[float, int] | None] = [None] * len(rows)

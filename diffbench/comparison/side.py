@@ -14,7 +14,7 @@ from diffbench import results
 from diffbench.catalog import METRICS
 from diffbench.errors import StoreError
 from diffbench.scoring.interval import Score
-from diffbench.status.score_cache import stored_influence
+from diffbench.status.score_cache import REPLICATES, stored_influence
 from diffbench.status.stored import PROBE, PROBES
 from diffbench.store.kept import Images, kept_images
 from diffbench.store.probe import DIGITS, Answers, read_answers, stored_digest
@@ -133,10 +133,11 @@ class RunSide:
 
 def score_of(side: Side, row: Row) -> Score:
     """A row's score, with its influence values where they are stored; the reason says why not."""
-    influence, reason = None, row["reason"]
+    influence, replicates, reason = None, None, row["reason"]
     if row["metric"] in METRICS and row["se"] is not None:
         try:
-            influence = side.stored(row["cell"])[1].get(row["signature"])
+            stored = side.stored(row["cell"])[1]
+            influence, replicates = stored.get(row["signature"]), stored.get(REPLICATES + row["signature"])
         except StoreError as error:
             reason = str(error)
-    return Score(row["value"], row["se"], row["ci_low"], row["ci_high"], row["n"] or 0, influence, reason)
+    return Score(row["value"], row["se"], row["ci_low"], row["ci_high"], row["n"] or 0, influence, reason, replicates)

@@ -94,10 +94,10 @@ class _Case:
     def tail(self, harm: float) -> float:
         """The p-value of "harm <= delta"."""
         assert self.se is not None
-        return upper_tail((harm - self.delta) / self.se, self.difference.n - 1)
+        return upper_tail((harm - self.delta) / self.se, self.difference.freedom)
 
     def quantile(self, p: float) -> float:
-        return quantile(p, self.difference.n - 1)
+        return quantile(p, self.difference.freedom)
 
 
 def _tested(case: _Case, p_values: tuple[float, float], alpha: float, level: float) -> Verdict:

@@ -28,6 +28,7 @@ class Score:
         influence: (n,) float64, the derivative of the value along a shift of weight to each sample; sums to zero.
             None if ``se`` is.
         reason: why something above is None, or what the value rests on; None otherwise.
+        replicates: (``GROUPS``,) the statistic without each group of samples, where that is what the error is from.
     """
 
     value: float | None
@@ -37,6 +38,7 @@ class Score:
     n: int
     influence: NDArray[np.float64] | None
     reason: str | None
+    replicates: NDArray[np.float64] | None = None
 
 
 def score_from_influence(value: float, influence: NDArray[np.float64], level: float = 0.95) -> Score:
@@ -139,8 +141,15 @@ def score_from_groups(
         raise ScoringError("a score or its jackknife replicates are not finite, or too few")
     if (replicates == replicates[0]).all():
         return score_without_error(value, n, "the same without any group: no spread to take an error from")
-    se = float(np.sqrt((GROUPS - 1) / GROUPS * ((replicates - replicates.mean()) ** 2).sum()))
-    return Score(value, se, max(least, value - _T19 * se), min(most, value + _T19 * se), n, None, None)
+    se = jackknife_error(replicates)
+    ends = max(least, value - _T19 * se), min(most, value + _T19 * se)
+    return Score(value, se, *ends, n, None, None, replicates)
+
+
+def jackknife_error(replicates: NDArray[np.float64]) -> float:
+    """Standard error from G replicates (G,), each without one of G groups: see :func:`score_from_groups`."""
+    groups = len(replicates)
+    return float(np.sqrt((groups - 1) / groups * ((replicates - replicates.mean()) ** 2).sum()))
 
 
 def jackknifed(n: int) -> str | None:

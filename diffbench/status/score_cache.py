@@ -20,6 +20,8 @@ from diffbench.store.shards import Arrays
 
 FORMAT = 1
 INFLUENCE = "scores.safetensors"
+REPLICATES = "replicates "
+"""What the names of jackknife replicates begin with; influence values have the signature as their name."""
 
 _FIELDS = ("value", "se", "ci_low", "ci_high", "n", "reason")
 
@@ -28,8 +30,8 @@ _FIELDS = ("value", "se", "ci_low", "ci_high", "n", "reason")
 class ScoreCache:
     """The scores of one cell by signature, for the features of one ``digest`` and one scoring ``code``.
 
-    Influence values (n,) float64, one array a metric, lie in a file of their own that the sealed one states the sha256
-    of.
+    Influence values (n,) float64, one array a metric, and replicates of the jackknife (groups,) lie in a file of their
+    own that the sealed one states the sha256 of.
     """
 
     folder: Path
@@ -51,7 +53,8 @@ class ScoreCache:
             return cache
         for signature, entry in content["scores"].items():
             values: dict[str, Any] = {name: entry[name] for name in _FIELDS}
-            cache.scores[signature] = Score(influence=influence.get(signature), **values)
+            kept = influence.get(signature), influence.get(REPLICATES + signature)
+            cache.scores[signature] = Score(influence=kept[0], replicates=kept[1], **values)
         return cache
 
     def add(self, signature: str, score: Score) -> None:
@@ -65,6 +68,7 @@ class ScoreCache:
             return
         ordered = dict(sorted(self.scores.items()))  # the same bytes, in whatever order the scores were computed
         arrays: Arrays = {s: score.influence for s, score in ordered.items() if score.influence is not None}
+        arrays |= {REPLICATES + s: score.replicates for s, score in ordered.items() if score.replicates is not None}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         entries = {s: {name: getattr(score, name) for name in _FIELDS} for s, score in ordered.items()}
         content = {"format": FORMAT, "features": self.digest, "code": self.code, "scores": entries}
@@ -74,6 +78,8 @@ class ScoreCache:
 
 def stored_influence(folder: Path) -> tuple[str, Arrays]:
     """The digest of a scored cell's features, and influence values (n,) by signature, whatever code computed them.
+
+    Replicates (groups,) are there under ``REPLICATES`` and the signature.
 
     Raises StoreError if the cell has no scores, or they are damaged.
     """

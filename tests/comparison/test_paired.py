@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from diffbench.comparison.paired import paired
+from diffbench.comparison.paired import UNPAIRED, paired
 from diffbench.errors import ScoringError
 from diffbench.scoring.fid import fid
-from diffbench.scoring.interval import score_from_influence, score_without_error
+from diffbench.scoring.interval import GROUPS, groups_of, score_from_groups, score_from_influence, score_without_error
 from diffbench.scoring.reference import Reference
 
 
@@ -69,3 +69,25 @@ def test_errors_without_values_per_sample_add_up():
     found = paired(one, other)
     assert found.se == pytest.approx((one.se**2 + other.se**2) ** 0.5) and found.reason.startswith("not paired")
     assert found.correlation is None and found.gain is None and found.value == other.value - one.value
+
+
+def test_groups_of_the_jackknife_are_paired():
+    """What both sides' replicates have in common cancels; a mean's jackknife is its standard error."""
+    rng = np.random.default_rng(5)
+    n = 400
+    groups = groups_of(n)
+    shared = rng.normal(size=n)
+    sides = [shared + 0.1 * rng.normal(size=n) for _ in range(2)]
+
+    def score(values):
+        without = np.array([values[groups != group].mean() for group in range(GROUPS)])
+        return score_from_groups(float(values.mean()), without, n)
+
+    found = paired(*map(score, sides))
+    assert found.value == pytest.approx(float(np.mean(sides[1] - sides[0])))
+    apart = sides[1] - sides[0]
+    blocks = np.array([apart[groups == group].mean() for group in range(GROUPS)])
+    assert found.se == pytest.approx(float(np.std(blocks, ddof=1)) / GROUPS**0.5), "a mean over equal groups"
+    assert found.freedom == GROUPS - 1 and found.correlation > 0.95 and found.gain > 20 and found.reason is None
+    independent = paired(*(replace(score(one), replicates=None) for one in sides))
+    assert independent.se > 4 * found.se and independent.reason == UNPAIRED
