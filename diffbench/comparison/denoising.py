@@ -7,7 +7,7 @@ are averaged within each sample before anything is tested.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -199,8 +199,3 @@ def _difference(base: FloatArray, new: FloatArray) -> Difference:
     se = float(values.std(ddof=1)) / count**0.5 if count > 1 else None
     reason = None if count > 1 else "one sample has no spread"
     return Difference(1.0, 1.0 + value, value, se, None, None, count, reason, bool(np.array_equal(base, new)))
-
-
-def worst(words: Sequence[str], order: Sequence[str]) -> str:
-    """The first of ``order`` that is among ``words``; the last if none is."""
-    return next((word for word in order if word in words), order[-1])

@@ -1,7 +1,7 @@
 """Estimates of the data that need no network, from the data's mean and variances: what a network's D is held against.
 
 With x_hat = x0 + sigma n, the linear estimate of least squared error is mean + C (C + sigma^2 I)^-1 (x_hat - mean) for
-data of covariance C (Wiener's filter: e.g. Kay 1993, Eq. 12.20, with H = I); with the diagonal of C alone it shrinks
+data of covariance C (Wiener's filter; Bishop 2006, Eq. 2.116); with the diagonal of C alone it shrinks
 each element by v / (v + sigma^2).
 """
 
@@ -51,8 +51,8 @@ class LinearEstimates:
         """From data (m,C,H,W). ScoringError for fewer than eight.
 
         The axes are the principal ones of every second datum and the variances along them those of the others, so that
-        few data don't make the small ones too small (Lam 2016, section 2). With fewer data than elements the axes span
-        their half's data, and what is left is of one variance.
+        few data don't make the small ones too small (sample splitting, as of Lam 2016). With fewer data than elements
+        the axes span their half's data, and what is left is of one variance.
         """
         if len(data) < _FEWEST:
             raise ScoringError(f"moments of {len(data)} images: at least {_FEWEST} are needed")

@@ -38,16 +38,6 @@ def write(found: Check, folder: Path) -> list[Path]:
     return [*written, path]
 
 
-def caption(found: Check) -> str:
-    """What the figure shows."""
-    return (
-        f"Denoising error of {found.model} on {found.split}. Left: mean squared error of the estimate of x0 from "
-        "x0 + sigma n. Right: the same as a share of the best linear estimate's, with 95% intervals over images paired "
-        "with it; below the grey area the network is better than what it is tested against, which allows for "
-        f"{100 * MARGIN:.0f}% and for the network's limited resolution. Shades are the verdicts of bands of sigma."
-    )
-
-
 def _table(found: Check) -> tuple[Sequence[str], list[Sequence[Any]]]:
     rows = found.levels()
     return list(rows[0]), [list(row.values()) for row in rows]
@@ -65,7 +55,7 @@ def _figure(found: Check) -> Figure:
     left.set_title(shorten(found.model, 40), loc="left")
     _shares(right, found)
     for axes in (left, right):
-        _shade(axes, found, axes is right)
+        _shade(axes, found)
         axes.set_xlabel("noise level sigma")
         axes.set_xlim(sigmas[0] / 1.25, sigmas[-1] * 1.25)
         decades(axes.xaxis, 8)
@@ -87,13 +77,14 @@ def _shares(axes: Axes, found: Check) -> None:
     axes.plot(errors.sigmas, trivial, color=_LINES["shrinkage"][0], linestyle=(0, (4, 1.5, 1, 1.5)), linewidth=1.0)
     axes.axhline(1.0, color=INK, linewidth=1.0)
     low = np.maximum(share - half, share / 10)
+    axes.set_title("relative to the best linear estimate", loc="left")
     axes.errorbar(errors.sigmas, share, (share - low, half), color=_NETWORK, marker="o", markersize=3.2, elinewidth=0.8)
-    axes.set(xscale="log", ylabel="share of the best linear estimate's")
+    axes.set(xscale="log", ylabel="ratio of mean squared errors")
     log_axis(axes, "y", min(0.5, float(low.min()) / 1.3), top, 1.9)
 
 
-def _shade(axes: Axes, found: Check, named: bool) -> None:
-    """A strip along the top, a colour a verdict, with the bands' names in the right panel."""
+def _shade(axes: Axes, found: Check) -> None:
+    """A strip along the top, a colour a verdict."""
     bands = found.bands
     sigmas = found.errors.sigmas
     edges = [sigmas[0] / 1.25]

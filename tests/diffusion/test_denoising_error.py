@@ -1,93 +1,98 @@
-"""Estimates that need no network, against closed forms."""
+"""Baselines of a denoising error: closed forms on Gaussian data, and what a network has to supply."""
 
 import numpy as np
 import pytest
 import torch
 
+from diffbench.diffusion.analytic import GaussianDenoiser
 from diffbench.diffusion.denoising_error import LinearEstimates, squared_error, target_power
-from diffbench.diffusion.prediction import preconditioning
-from diffbench.diffusion.schedule import schedule_from
+from diffbench.diffusion.noise import NoiseSource
+from diffbench.diffusion.prediction import from_x0, preconditioning
+from diffbench.diffusion.schedule import VE, VP
 from diffbench.errors import ScoringError
 
-SHAPE = (1, 2, 3)
-VARIANCES = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.2, 0.05], dtype=torch.float64)
+SHAPE = (1, 3, 4)
+SIZE = 12
 
 
-@pytest.fixture(scope="module")
-def data():
-    """Gaussian data of known covariance R diag(VARIANCES) R', and its estimates."""
-    generator = torch.Generator().manual_seed(0)
-    rotation, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))
-    drawn = torch.randn(60_000, 6, generator=generator, dtype=torch.float64) * VARIANCES.sqrt()
-    rows = drawn @ rotation.T + 0.7
-    return rows.view(-1, *SHAPE), rotation
+def gaussian(count, seed=0):
+    """Correlated data, their mean and covariance."""
+    generator = torch.Generator().manual_seed(7)
+    root = torch.randn(SIZE, SIZE, generator=generator, dtype=torch.float64) / 3
+    mean = torch.randn(SIZE, generator=generator, dtype=torch.float64)
+    rows = torch.randn(count, SIZE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) @ root.T + mean
+    return rows.view(-1, *SHAPE), mean.view(SHAPE), root @ root.T
 
 
-@pytest.mark.parametrize("sigma", [0.1, 1.0, 8.0])
-def test_errors_are_those_of_the_closed_forms(data, sigma):
-    """Wiener's error is the mean of v s^2 / (v + s^2) over principal variances, shrinkage's that over the pixels'."""
-    images, rotation = data
-    train, test = images[:30_000], images[30_000:]
-    estimates = LinearEstimates.of(train)
-    noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    x_hat = test + sigma * noise
+def noisy(x0, sigma):
+    return x0 + sigma * NoiseSource(0, range(len(x0)), SHAPE, dtype=torch.float64).normal("denoise", 0)
 
-    def closed(variances):
-        return float((variances * sigma**2 / (variances + sigma**2)).mean())
 
-    pixels = (rotation**2 * VARIANCES).sum(1)
-    assert float(squared_error(estimates.linear(x_hat, sigma), test).mean()) == pytest.approx(
-        closed(VARIANCES), rel=0.02
+def exact(mean, covariance):
+    along, axes = torch.linalg.eigh(covariance)
+    return LinearEstimates(mean, covariance.diagonal().view(SHAPE), axes, along, 0.0)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 3.0])
+def test_errors_are_those_of_the_closed_forms(sigma):
+    x0, mean, covariance = gaussian(20_000)
+    x_hat, estimates = noisy(x0, sigma), exact(*gaussian(0)[1:])
+    values, variances = torch.linalg.eigvalsh(covariance), covariance.diagonal()
+    expected = {
+        "identity": (x_hat, sigma**2),
+        "mean": (mean.expand_as(x0), float(variances.mean())),
+        "shrinkage": (estimates.shrunk(x_hat, sigma), float((variances * sigma**2 / (variances + sigma**2)).mean())),
+        "linear": (estimates.linear(x_hat, sigma), float((values * sigma**2 / (values + sigma**2)).mean())),
+    }
+    for name, (estimate, closed) in expected.items():
+        errors = squared_error(estimate, x0)
+        assert float(errors.mean()) == pytest.approx(closed, abs=4 * float(errors.std()) / 20_000**0.5), name
+    means = {name: float(squared_error(estimate, x0).mean()) for name, (estimate, _) in expected.items()}
+    assert means["linear"] < means["shrinkage"] < min(means["identity"], means["mean"])
+    apart = exact(mean, variances.diag())
+    torch.testing.assert_close(estimates.shrunk(x_hat[:5], sigma), apart.linear(x_hat[:5], sigma))
+    level = torch.full((5,), sigma, dtype=torch.float64)
+    torch.testing.assert_close(
+        estimates.linear(x_hat[:5], sigma), GaussianDenoiser(mean, covariance)(x_hat[:5], level).x0
     )
-    assert float(squared_error(estimates.shrunk(x_hat, sigma), test).mean()) == pytest.approx(closed(pixels), rel=0.02)
-    assert float(squared_error(x_hat, test).mean()) == pytest.approx(sigma**2, rel=0.02)
-    assert estimates.std == pytest.approx(float(VARIANCES.mean()) ** 0.5, rel=0.02)
-    assert estimates.square == pytest.approx(float(VARIANCES.mean()) + 0.49, rel=0.02)
 
 
-def test_the_linear_estimate_is_that_of_the_sample_covariance_where_data_are_many(data):
-    images, _ = data
-    estimates = LinearEstimates.of(images)
-    rows = images.flatten(1)
-    covariance = torch.cov(rows.T)
-    x_hat, sigma = images[:50] + 0.3, 0.9
-    gain = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(6, dtype=torch.float64))
-    expected = rows.mean(0) + (x_hat.flatten(1) - rows.mean(0)) @ gain.T
-    assert torch.allclose(estimates.linear(x_hat, sigma).flatten(1), expected, atol=0.02)
+def test_moments_of_data_come_near_the_exact_ones_and_stay_honest_when_there_are_few():
+    x0, mean, covariance = gaussian(20_000)
+    for count, slack in ((20_000, 1.01), (400, 1.08), (16, 1.9)):  # 16: fewer in a half than elements
+        estimates = LinearEstimates.of(gaussian(count, seed=1)[0])
+        axes = estimates.axes
+        torch.testing.assert_close(axes.T @ axes, torch.eye(axes.shape[1], dtype=torch.float64))
+        x_hat = noisy(x0, 0.4)
+        errors = [
+            float(squared_error(one.linear(x_hat, 0.4), x0).mean()) for one in (estimates, exact(mean, covariance))
+        ]
+        assert 1 <= errors[0] / errors[1] < slack
+    assert estimates.axes.shape == (12, 7) and estimates.rest > 0
+    assert LinearEstimates.of(x0).std == pytest.approx(float(covariance.diagonal().mean()) ** 0.5, rel=0.01)
+    with pytest.raises(ScoringError, match="moments of 7 images"):
+        LinearEstimates.of(x0[:7])
 
 
-def test_few_data_do_not_make_the_estimate_worse_than_shrinking_by_one_variance():
-    """With fewer data than elements the variance that no axis has is shared, so that nothing is taken for certain."""
-    generator = torch.Generator().manual_seed(2)
-    white = torch.randn(40, 1, 8, 8, generator=generator, dtype=torch.float64)
-    estimates = LinearEstimates.of(white)
-    assert 0.7 < estimates.rest < 1.3 and estimates.axes.shape == (64, 19)
-    assert torch.allclose(estimates.axes.T @ estimates.axes, torch.eye(19, dtype=torch.float64), atol=1e-9)
-    test = torch.randn(2000, 1, 8, 8, generator=generator, dtype=torch.float64)
-    x_hat = test + torch.randn(test.shape, generator=generator, dtype=torch.float64)
-    assert float(squared_error(estimates.linear(x_hat, 1.0), test).mean()) == pytest.approx(0.5, rel=0.15)
+def test_moments_move_with_the_data():
+    x0 = gaussian(40)[0]
+    moved, again = LinearEstimates.of(x0).moved(0.5, 3.0), LinearEstimates.of(0.5 * x0 + 3.0)
+    x_hat = noisy(0.5 * x0 + 3.0, 0.2)
+    torch.testing.assert_close(moved.linear(x_hat, 0.2), again.linear(x_hat, 0.2))
+    torch.testing.assert_close(moved.shrunk(x_hat, 0.2), again.shrunk(x_hat, 0.2))
+    assert moved.square == pytest.approx(again.square)
 
 
-def test_moved_data_have_moved_estimates(data):
-    images, _ = data
-    direct, moved = LinearEstimates.of(2 * images[:500] - 1), LinearEstimates.of(images[:500]).moved(2.0, -1.0)
-    x_hat = 2 * images[:20] - 1 + 0.5
-    for one in ("linear", "shrunk"):
-        assert torch.allclose(getattr(direct, one)(x_hat, 0.8), getattr(moved, one)(x_hat, 0.8), atol=1e-9)
-
-
-def test_too_few_data_are_refused():
-    with pytest.raises(ScoringError, match="moments of 7 images: at least 8"):
-        LinearEstimates.of(torch.zeros(7, 1, 2, 2))
-
-
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
-def test_a_target_missed_by_a_share_misses_the_data_by_that_share_of_the_targets_power(kind):
-    schedule = schedule_from({"kind": "ddpm", "betas": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 0.02})
-    sigma, square, share = np.array([0.05, 1.0, 20.0]), 0.8, 0.1
-    rng = np.random.default_rng(0)
-    x0, noise = rng.normal(size=(200_000, 1)) * np.sqrt(square), rng.normal(size=(200_000, 3))
-    skip = preconditioning(kind, schedule, sigma, None).c_skip
-    target = x0 - skip * (x0 + sigma * noise)  # what the network's output has to become
-    missed = share**2 * (target**2).mean(0)
-    assert share**2 * target_power(kind, schedule, sigma, square) == pytest.approx(missed, rel=0.03)
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction", "score", "edm"])
+def test_a_share_missed_of_the_target_is_that_share_of_its_power_in_x0(kind):
+    schedule = VE(0.01, 16.0) if kind == "edm" else VP(0.1, 20.0)
+    sigma_data = 0.7 if kind == "edm" else None
+    sigma = np.array([0.02, 0.5, 8.0])
+    x0 = gaussian(20_000)[0]
+    square = float(x0.square().mean())
+    power = target_power(kind, schedule, sigma, square, sigma_data)
+    c_out = preconditioning(kind, schedule, sigma, sigma_data).c_out
+    for index, level in enumerate(sigma):
+        scale = float(schedule.scale_of(level))
+        target = from_x0(kind, x0, scale * noisy(x0, level), scale, scale * level, sigma_data=sigma_data)
+        assert c_out[index] ** 2 * float(target.square().mean()) == pytest.approx(power[index], rel=0.02)

@@ -1,120 +1,158 @@
-"""``diffbench check``: shipped models are good, planted faults are found and named, two models are told apart."""
+"""``diffbench check`` finds what is read otherwise than it was trained, and passes what is not."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from planted_checkpoints import planted, with_large_latents, with_weights
-from safetensors.torch import load_file
+from planted_checkpoints import planted, raw_and_average, with_large_latents
+from tiny_model import write_checkpoint
 
-from diffbench import check, shipped
-from diffbench.errors import ScoringError, StoreError, UsageError
-from diffbench.report.check import write
+from diffbench.errors import CardError, ImagesError, UsageError
+from diffbench.models.card import load_card
+from diffbench.models.codec import LatentCodec, PixelCodec
+from diffbench.runner.check import check
+from diffbench.runner.real_images import real_images, split_images
 
-FEW = {"n": 64, "sigmas": 7, "quiet": True}
-
-
-@pytest.fixture(scope="module")
-def latent():
-    return check("ldm-mnist", **FEW)
+FEW = {"n": 50, "sigmas": 6, "quiet": True}
 
 
-def test_a_shipped_model_is_good(latent, tmp_path):
-    assert latent.verdict == "GOOD" and not latent.readings and not latent.notes
-    middle = next(one for one in latent.bands if one.band.name == "middle")
-    assert middle.of_linear < 0.6 and middle.p_good < 0.01
-    errors = latent.errors
-    expected = errors.sigmas**2  # of x_hat itself
-    assert errors.baselines["identity"].mean(1) == pytest.approx(expected, rel=0.05)
-    assert np.all(errors.baselines["linear"].mean(1) < 1.02 * errors.trivial.mean(1))
-    written = write(latent, tmp_path)
-    assert {path.suffix for path in written} == {".png", ".pdf", ".csv", ".json"}
-    assert json.loads((tmp_path / "denoising_error.json").read_text())["verdict"] == "GOOD"
+def patterns(count=160):
+    generator = np.random.default_rng(0)
+    mixture = load_card("gaussian-mixture").analytic
+    kind = generator.choice(4, count, p=mixture.weights)
+    x = np.array(mixture.means)[kind] + np.array(mixture.scales)[kind, None] * generator.normal(size=(count, 16))
+    return ((x + 1) * 127.5).round().clip(0, 255).astype(np.uint8).reshape(count, 4, 4)
 
 
-@pytest.mark.parametrize(
-    ("plant", "said"),
-    [
-        (lambda folder: planted("ddpm-mnist", folder, prediction="v_prediction"), "prediction epsilon"),
-        (lambda folder: planted("ddpm-mnist", folder, data={"range": [0.0, 1.0]}), "data.range [-1, 1]"),
-        (lambda folder: with_large_latents(folder, 1.0), "codec.scaling_factor 0.1822"),
-        (lambda folder: planted("score-ve-mnist", folder, time={"input": "sigma"}), "time told (log sigma)/4"),
-    ],
-    ids=["v", "range", "latents", "time"],
-)
-def test_a_fault_is_found_and_named(plant, said, tmp_path):
-    found = check(plant(tmp_path / "m"), **FEW)
+def finds(folder, key, value, **options):
+    found = check(folder, **{**FEW, **options})
     assert found.verdict == "WRONG"
-    assert said in str(found.readings[0]) and "right in the card?" in str(found.readings[0])
+    assert found.readings[0].key == key and value in found.readings[0].value
+    assert found.readings[0].of_linear < 0.8 < found.readings[0].card
+    return found
 
 
-def test_another_unit_of_latents_is_no_fault(latent, tmp_path):
-    found = check(with_large_latents(tmp_path / "m"), **FEW)
-    assert found.verdict == "GOOD"
-    assert [one.of_linear for one in found.bands] == pytest.approx([one.of_linear for one in latent.bands], rel=0.05)
+@pytest.mark.parametrize("name", ["ddpm-mnist", "score-ve-mnist", "score-vp-mnist", "score-subvp-mnist", "ldm-mnist"])
+def test_a_shipped_model_passes(name):
+    found = check(name, **FEW)
+    assert found.verdict == "GOOD" and not found.readings and not found.notes
+    errors = found.errors
+    identity = errors.baselines["identity"]
+    se = identity.std(1, ddof=1) / 50**0.5
+    assert np.all(np.abs(identity.mean(1) - errors.sigmas**2) < 4 * se)
+    assert np.all(np.diff(errors.baselines["linear"].mean(1)) > 0)
+    np.testing.assert_allclose(errors.baselines["mean"], np.tile(errors.baselines["mean"][:1], (6, 1)))
 
 
-@pytest.fixture(scope="module")
-def noisy(tmp_path_factory):
-    """ldm-mnist with weights 3% off: not wrong, only worse."""
-    folder = tmp_path_factory.mktemp("noisy") / "noisy"
-    shutil.copytree(shipped.reference_models() / "ldm-mnist", folder)
-    planted("", folder)
-    weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
-    generator = torch.Generator().manual_seed(0)
-    moved = {
-        key: value + 0.03 * value.float().std() * torch.randn(value.shape, generator=generator).to(value.dtype)
-        if value.numel() > 1
-        else value
-        for key, value in weights.items()
-    }
-    return with_weights(folder, "unet", moved)
+def test_epsilon_read_as_v_is_found(tmp_path, diffbench):
+    folder = planted("ddpm-mnist", tmp_path / "v", prediction="v_prediction")
+    few = ("--n", "50", "--sigmas", "6", "--quiet")
+    code, out, err = diffbench("check", str(folder), *few, "--out", "out")
+    assert code == 1 and "WRONG" in out and "read with prediction epsilon" in out and "v: WRONG in high" in err
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"denoising_error.{end}" for end in ("csv", "json", "pdf", "png")]
+    kept = json.loads((tmp_path / "out" / "denoising_error.json").read_text())
+    (reading,) = kept["readings"]
+    assert (reading["key"], reading["value"]) == ("prediction", "epsilon") and len(kept["sigmas"]) == 6
+    assert reading["of_linear"] < 0.4 < reading["card"]
 
 
-def test_worse_weights_are_told_against_the_better_ones(noisy, latent, tmp_path):
-    found = check(noisy, against="ldm-mnist", **FEW)
-    assert found.verdict == "WORSE" and all(one.word == "GOOD" for one in found.bands), "good, but worse"
-    turned = check("ldm-mnist", against=noisy, **FEW)
-    assert turned.verdict == "GOOD" and any(one.verdict.word == "BETTER" for one in turned.against)
-    latent.save(tmp_path / "base.json")
-    stored = check(noisy, against=tmp_path / "base.json", **FEW)
-    assert [one.difference.value for one in stored.against] == [one.difference.value for one in found.against]
-    same = check("ldm-mnist", against=tmp_path / "base.json", **FEW)
-    assert same.verdict == "GOOD" and {one.verdict.word for one in same.against} == {"SAME"}
+def test_a_wrong_range_is_found(tmp_path):
+    finds(planted("score-ve-mnist", tmp_path / "a", data={"range": [-1, 1]}), "data.range", "[0, 1]")
 
 
-def test_refusals(latent, tmp_path):
-    latent.save(tmp_path / "base.json")
-    for more, said in (({"n": 60}, "n 64 and 60"), ({"seed": 1}, "seed 0 and 1")):
-        with pytest.raises(UsageError, match=said):
-            check("ldm-mnist", against=tmp_path / "base.json", **{**FEW, **more})
-    with pytest.raises(UsageError, match="shape .4, 8, 8. and .1, 28, 28.; other codecs"):
-        check("ddpm-mnist", against="ldm-mnist", **FEW)
-    text = (tmp_path / "base.json").read_text()
-    (tmp_path / "base.json").write_text(text.replace("0.0", "0.1", 1))
-    with pytest.raises(StoreError, match="does not match its own sha256"):
-        check("ldm-mnist", against=tmp_path / "base.json", **FEW)
-    with pytest.raises(UsageError, match="not mnist; give images of it"):
-        check("gaussian-mixture", **FEW)
+def test_latent_scaling_left_out_is_found(tmp_path):
+    assert check(with_large_latents(tmp_path / "right"), **FEW).verdict == "GOOD"
+    found = finds(with_large_latents(tmp_path / "wrong", 1.0), "codec.scaling_factor", "0.182")
+    assert "standard deviation 3.9" in found.notes[0]
 
 
-def test_an_estimate_that_is_not_finite_names_the_image(tmp_path):
-    folder = tmp_path / "nan"
-    planted("ldm-mnist", folder)
-    weights = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
-    name = next(key for key in weights if key.startswith("conv_out"))
-    with_weights(folder, "unet", {**weights, name: weights[name] * float("nan")})
-    with pytest.raises(ScoringError, match="image 0: the denoised estimate at sigma .* is not finite"):
-        check(folder, **FEW)
+def test_a_wrong_time_is_found(tmp_path):
+    finds(planted("score-vp-mnist", tmp_path / "t", time={"input": "scaled", "scale": 1}), "time", "999 t")
 
 
-def test_on_the_command_line(diffbench, noisy, tmp_path):
-    few = ["--n", "64", "--sigmas", "7", "--quiet"]
-    code, out, _ = diffbench("check", "ldm-mnist", *few, "--save", "base.json", "--out", "figures")
-    assert code == 0 and "middle" in out and "GOOD" in out and (tmp_path / "figures" / "denoising_error.png").is_file()
-    code, out, err = diffbench("check", str(noisy), *few, "--against", "base.json", "--json")
-    assert code == 1 and "WORSE against ldm-mnist (base.json)" in err
-    assert {row["verdict"] for row in json.loads(out)} == {"GOOD"}
-    assert diffbench("check", "nothing", *few)[0] == 2
+def test_weights_without_their_average_are_told_from_those_with_it(tmp_path, diffbench):
+    raw, average = raw_and_average("ldm-mnist", tmp_path / "made", steps=30, batch=32)
+    found = check(raw, against=average, diagnose=False, **FEW)
+    words = [one.verdict.word for one in found.against]
+    assert words.count("WORSE") >= 2 and "BETTER" not in words and found.verdict in ("WORSE", "WRONG")
+    few = ("--n", "50", "--sigmas", "6", "--quiet", "--no-diagnose")
+    assert diffbench("check", "ldm-mnist", *few, "--save", "kept.json")[0] == 0
+    code, out, err = diffbench("check", str(average), *few, "--against", "kept.json", "--json")
+    assert code == 1 and "ldm-mnist-average: W" in err
+    assert {(row["against"], row["other"]) for row in json.loads(out)} == {("WORSE", "ldm-mnist (kept.json)")}
+    code, out, _ = diffbench("check", "ldm-mnist", *few, "--against", "kept.json")
+    assert code == 0 and out.count("SAME") == 4
+    code, _, err = diffbench("check", str(raw), *few, "--seed", "1", "--against", "kept.json")
+    assert code == 2 and "seed 0 and 1" in err
+    (tmp_path / "kept.json").write_text((tmp_path / "kept.json").read_text().replace("0.1", "0.2", 1))
+    assert diffbench("check", str(raw), *few, "--against", "kept.json")[0] == 4
+
+
+def test_the_cards_clip_changes_nothing(tmp_path):
+    free = check(planted("ddpm-mnist", tmp_path / "free", clip=None), **FEW)
+    np.testing.assert_array_equal(check("ddpm-mnist", **FEW).errors.network, free.errors.network)
+
+
+def test_an_untrained_network_is_wrong_and_no_reading_is_blamed(tmp_path):
+    found = check(write_checkpoint(tmp_path / "tiny"), **FEW)
+    assert found.verdict == "WRONG" and not found.readings
+    assert "no other reading of the card gives much less error" in found.notes[0]
+    assert not check(tmp_path / "tiny", diagnose=False, **FEW).notes
+
+
+def test_a_model_whose_denoiser_is_exact_is_better_than_any_linear_estimate(tmp_path, diffbench):
+    np.save(tmp_path / "patterns.npy", patterns())
+    found = check("gaussian-mixture", tmp_path / "patterns.npy", quiet=True, sigmas=8)
+    assert found.verdict == "GOOD" and np.all(found.errors.allowed == 0) and found.errors.network.shape == (8, 80)
+    assert min(one.of_linear for one in found.bands) < 0.9
+    code, out, err = diffbench("check", "gaussian-mixture", "--quiet")
+    assert code == 2 and not out and "give images of it as the data" in err and err.count("\n") == 1
+    code, _, err = diffbench("check", "gaussian-mixture", "--data", "patterns.npy", "--n", "20", "--quiet")
+    assert code == 3 and "SUSPECT" in err
+
+
+def test_an_image_has_its_own_noise_whatever_the_batch(tmp_path):
+    np.save(tmp_path / "patterns.npy", patterns())
+    whole, parts = (
+        check("gaussian-mixture", tmp_path / "patterns.npy", quiet=True, sigmas=3, batch_size=size) for size in (64, 7)
+    )
+    np.testing.assert_array_equal(whole.errors.network, parts.errors.network)
+
+
+def test_images_are_taken_evenly_and_the_others_are_others(tmp_path):
+    np.save(tmp_path / "ramp.npy", np.arange(20, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8))
+    tested, others = split_images(tmp_path / "ramp.npy", (1, 2, 2), 4, None, 12)
+    assert tested.pixels[:, 0, 0, 0].tolist() == [0, 4, 8, 12]
+    assert others[:, 0, 0, 0].tolist() == [k for k in range(16) if k % 4]
+    digits, rest = split_images("digits", (1, 28, 28), 100, None, 4096)
+    assert torch.equal(digits.pixels, real_images("digits", (1, 28, 28), 100).pixels) and len(rest) == 4096
+    with pytest.raises(UsageError, match="and others for their moments"):
+        split_images(tmp_path / "ramp.npy", (1, 2, 2), 20, None, 10)
+    with pytest.raises(ImagesError, match="the model's are"):
+        split_images(tmp_path / "ramp.npy", (1, 3, 3), 4, None, 10)
+
+
+def test_codecs_go_both_ways():
+    images = torch.tensor([-1.0, -0.5, 1.0]).view(1, 1, 1, 3)
+    codec = PixelCodec(0.0, 1.0)
+    torch.testing.assert_close(codec.encode(images), torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3))
+    torch.testing.assert_close(codec.decode(codec.encode(images)), images)
+    seen = []
+    latent = LatentCodec(lambda z: z, 0.5, 2, lambda x: seen.append(x) or x, 4)
+    assert torch.equal(latent.encode(torch.ones(1, 1, 2, 2)), seen[0] / 2)
+    assert seen[0].shape == (1, 1, 4, 4) and seen[0][0, 0, 0].tolist() == [-1] * 4 and seen[0].sum() == 4 - 12
+    with pytest.raises(CardError, match="no encoder"):
+        LatentCodec(lambda z: z, 0.5, 2).encode(images)
+
+
+def test_what_makes_no_sense_is_refused(tmp_path, diffbench):
+    for wrong in ({"sigmas": 1}, {"batch_size": 0}, {"dtype": "int8"}):
+        with pytest.raises(UsageError):
+            check("ddpm-mnist", **{"quiet": True, **wrong})
+    with pytest.raises(UsageError, match="can't be compared: range"):
+        check("score-ve-mnist", against="ddpm-mnist", **FEW)
+    folder = write_checkpoint(tmp_path / "spoilt", spoil=True)
+    code, _, err = diffbench("check", str(folder), "--n", "50", "--quiet")
+    assert code == 4 and "image 0: the denoised estimate at sigma 0.01" in err
