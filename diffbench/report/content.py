@@ -66,7 +66,7 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
         results=results_table(run.cells, worse=run.worse),
-        rule=_RULES[all(best.paired for best in found)],
+        rule=_RULES[all(best.paired for best in found if best.compared > 1)],
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
         provenance=_provenance(run),

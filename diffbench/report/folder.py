@@ -76,13 +76,17 @@ class RunFolder:
     def worse(self, views: Sequence[CellView], metric: str) -> list[bool] | None:
         """For each of the cells whether another is better by a paired test of the metric, 5% for all of them together.
 
-        None where the values per sample are not stored in the folder, as in a copy of a report alone.
+        None where no two of them can be tested: too few samples, or no values per sample in the folder, as in a copy of
+        a report alone.
         """
         side = RunSide(self.path, [])
         rows = [_row(view, metric) for view in views]
-        if all(score_of(side, row).influence is None for row in rows):
+        scores = [score_of(side, row) for row in rows]
+        tests = not_worse(side, rows)
+        unpaired = all(score.influence is None and score.replicates is None for score in scores)
+        if unpaired or all(tested is None for tested in tests):
             return None
-        return [tested is not None and tested[0] < ALPHA for tested in not_worse(side, rows)]
+        return [tested is not None and tested[0] < ALPHA for tested in tests]
 
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
