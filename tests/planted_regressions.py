@@ -91,15 +91,15 @@ def main():
     plain = {"id": "m", "name": name}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        narrow = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.01}}
-        wide = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.02}}
+        narrow = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.011}}
+        wide = {"grid": {"kind": "karras", "rho": 7.0, "sigma_min": 0.022}}
         raw, average = ({"id": "m", "source": str(one)} for one in raw_and_average("ddpm-mnist", folder, STEPS, 64))
         pairs = {
             "weights rounded to 8 bits": ({}, {"model": checkpoint(name, folder / "eight", eight_bits)}),
             "weights off by 2% of their spread": ({}, {"model": checkpoint(name, folder / "noisy", noisy)}),
             "EMA off (ddpm-mnist)": ({"model": average}, {"model": raw}),
             "sampler's coefficient off by 1%": ({}, {"sampler": "off"}),
-            "final sigma 0.02 instead of 0.01": (narrow, wide),
+            "final sigma 0.022 instead of 0.011": (narrow, wide),
             "last step left out (sigma_min)": ({}, {"final": "sigma_min"}),
             "clipping off": ({"model": {**plain, "clip": [-1, 1]}}, {}),
             "ddim instead": ({}, {"sampler": "ddim"}),
