@@ -62,7 +62,7 @@ def test_a_baseline_is_written_then_held_to(gated, tmp_path):
 def test_what_is_missing_fails(gated):
     gated("--diffbench-update").assert_outcomes(skipped=1)
     result = gated(more='gates={"fid": "1%"}')
-    assert result.ret == 1 and "fid: gated, but on no row of both sides" in result.stdout.str()
+    assert result.ret == 1 and "fid: gated, but no cell has it on both sides" in result.stdout.str()
     result = gated(changes='"samples": 70')
     assert result.ret == 1 and "n: 60 in the base, 70 in the new" in result.stdout.str()
     result = gated(more='gates={"fdi": "1%"}')

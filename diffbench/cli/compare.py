@@ -69,8 +69,8 @@ def compare(
     Sample i of both starts from the same noise, so differences are paired. Each metric is BETTER, SAME (inside the
     margin), WORSE or INCONCLUSIVE. A single folder is compared with the baseline of its suite (`compare: {baseline:
     …}`), whose gates hold unless --gate says otherwise. Exit codes: 0 fine, 1 worse, 3 something is missing on either
-    side, or is inconclusive (with --fail-on inconclusive), 2 the scores can't be compared, 4 a baseline or a folder is
-    missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told from the
+    side, can't be tested, or is inconclusive (with --fail-on inconclusive), 2 the scores can't be compared, 4 a
+    baseline or a folder is missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told from the
     best of their budget, the true best among them with a chance of 95%.
     """
     if self_test:
@@ -89,6 +89,8 @@ def compare(
     from diffbench.comparison.side import RunSide
 
     run = base if new is None else new
+    if run.is_file():
+        raise UsageError(f"{run} is a file: a baseline goes first, and the run that is judged is a folder")
     wanted = _wanted(run)
     if new is None:
         if wanted is None:
@@ -134,13 +136,15 @@ def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
 
 def _gate(text: str) -> tuple[str, Margin]:
     from diffbench.document.words import unknown
-    from diffbench.suite.gates import GATED, Margin
+    from diffbench.suite.gates import EXACT, GATED, NFE, Margin
 
     metric, given, size = text.partition("=")
     if metric not in GATED:
         raise UsageError(f"--gate {text!r}: {unknown('metric', metric, GATED)}")
+    if metric == NFE and size not in ("", EXACT):
+        raise UsageError(f"--gate {text!r}: evaluations are {EXACT}; give --gate {NFE}")
     try:
-        return metric, Margin.read(size) if given else Margin()
+        return metric, Margin.read(size) if given and metric != NFE else Margin()
     except ValueError as error:
         raise UsageError(f"--gate {text!r}: {error}") from None
 

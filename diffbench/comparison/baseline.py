@@ -56,8 +56,8 @@ class Baseline:
         data = read_bytes(path)
         try:
             arrays, metadata = load(data), _metadata(data)
-        except (SafetensorError, ValueError, struct.error) as error:
-            raise StoreError(f"{path}: not a baseline ({error})") from None
+        except (SafetensorError, ValueError, struct.error):
+            raise StoreError(f"{path}: not a baseline, or damaged") from None
         if _KEY not in metadata:
             raise StoreError(f"{path}: not a baseline: a safetensors file of something else")
         content = unseal(metadata[_KEY].encode(), path)

@@ -15,13 +15,14 @@ from diffbench.comparison.join import Joined, cell_key, join, label
 from diffbench.comparison.paired import Difference, paired
 from diffbench.comparison.rows import as_rows
 from diffbench.comparison.side import Row, Side, score_of
-from diffbench.comparison.verdict import ALPHA, Gate, Verdict, Word, verdicts
+from diffbench.comparison.verdict import ALPHA, EQUIVALENCE, Gate, Verdict, Word, verdicts
 from diffbench.suite.gates import NFE, Margin
 
 UNGATED = frozenset({"is", "memorisation"})
 """Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018); memorisation, which samples
 that are far from everything improve."""
 COST_MARGIN = Margin(0.05)
+_BY_INTERVALS = "intervals of separate timing passes"
 
 Adjust = Literal["holm", "bh"]
 
@@ -42,6 +43,13 @@ class Compared:
         """Whether one side lacks the score, or both do because samples are missing; not: undefined on both alike."""
         values, statuses = (self.base["value"], self.new["value"]), {self.base["status"], self.new["status"]}
         return None in values and (values != (None, None) or bool(statuses & {"incomplete", "failed"}))
+
+    @property
+    def untested(self) -> bool:
+        """Whether both sides have the score, but nothing could be tested: such a gate could never fail."""
+        told = self.verdict
+        known = self.difference.value is not None and told.word == "INCONCLUSIVE"
+        return known and told.p_worse is None and told.reason != _BY_INTERVALS
 
     @property
     def lower_is_better(self) -> bool:
@@ -94,18 +102,24 @@ class Comparison:
 
     @property
     def gaps(self) -> list[str]:
-        """What is missing on either side, so that nothing could be said of it: no verdict, whatever the rest says."""
+        """What is missing on either side, or could not be tested: no verdict on it, whatever the rest says."""
         told = [
             f"{label(row.new)}, {row.metric}: {row.verdict.reason}"
             for row in self.rows
-            if row.gated and row.missing and row.verdict.gate != "fail"
+            if row.gated and (row.missing or row.untested) and row.verdict.gate != "fail"
         ]
         decides = {*METRICS} - UNGATED if self.gates is None else set(self.gates)
-        told += [
-            f"{label(row)}, {row['metric']}: only in the base" for row in self.only_base if row["metric"] in decides
-        ]
-        absent = set(self.gates or ()) - {row.metric for row in self.rows}
-        told += [f"{metric}: gated, but on no row of both sides" for metric in sorted(absent)]
+        known = {cell_key(row.new) for row in self.rows}
+        for rows, side in ((self.only_base, "base"), (self.only_new, "new side")):
+            lost = {label(row): row for row in rows if cell_key(row) not in known and row["status"] != "skipped"}
+            told += [f"{cell}: only in the {side}" for cell in lost]
+            told += [
+                f"{label(row)}, {row['metric']}: only in the {side}"
+                for row in rows
+                if row["metric"] in decides and cell_key(row) in known
+            ]
+        absent = set(self.gates or ()) - {row.metric for row in self.rows if row.difference.value is not None}
+        told += [f"{metric}: gated, but no cell has it on both sides" for metric in sorted(absent)]
         return told + [f"{cell}: samples of other code" for cell in self.other_code]
 
     @property
@@ -123,6 +137,8 @@ def compare(
     gates: Mapping[str, Margin] | None = None,
     alpha: float = ALPHA,
     adjust: Adjust = "holm",
+    family: int | None = None,
+    equivalence: float = EQUIVALENCE,
 ) -> Comparison:
     """Compare all cells that both sides have.
 
@@ -133,13 +149,15 @@ def compare(
             but IS and memorisation with 1%, and evaluations exactly.
         alpha: false alarms of the whole table.
         adjust: ``holm`` bounds the chance of one, ``bh`` their share among all alarms.
+        family: how many tests share alpha, if more than the gated ones here: see :func:`verdicts`.
+        equivalence: level of the two one-sided tests of SAME.
 
     Raises:
         UsageError: no cell in common, or scores of different things.
         StoreError: stored images are damaged.
     """
     joined = join(base, new)
-    rows = [*_evaluations(joined, gates), *_quality(base, new, joined, gates, alpha, adjust)]
+    rows = [*_evaluations(joined, gates), *_quality(base, new, joined, gates, alpha, adjust, family, equivalence)]
     rows += _costs(base, new, joined, gates)
     order = {cell_key(row): place for place, (_, row) in reversed(list(enumerate(joined.pairs)))}
     rows.sort(key=lambda row: order[cell_key(row.new)])
@@ -174,8 +192,9 @@ def _exactly(base: float, new: float, n: int) -> tuple[Difference, Verdict]:
 
 
 def _quality(
-    base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | None, alpha: float, adjust: Adjust
-) -> list[Compared]:
+    base: Side, new: Side, joined: Joined, gates: Mapping[str, Margin] | None, alpha: float, adjust: Adjust,
+    family: int | None, equivalence: float,
+) -> list[Compared]:  # fmt: skip
     pairs = [(one, other) for one, other in joined.pairs if other["metric"] in METRICS and _comparable(one, other)]
     differences = [_difference(base, one, new, other) for one, other in pairs]
     margins = [(gates or {}).get(other["metric"], Margin()) for _, other in pairs]
@@ -185,8 +204,9 @@ def _quality(
     for decides in (True, False):  # what only informs costs those that decide no power
         own = [index for index, yes in enumerate(gated) if yes is decides]
         chosen = verdicts(
-            [differences[i] for i in own], [lower[i] for i in own], [margins[i] for i in own], alpha, adjust
-        )
+            [differences[i] for i in own], [lower[i] for i in own], [margins[i] for i in own], alpha, adjust,
+            family if decides else None, equivalence,
+        )  # fmt: skip
         for index, verdict in zip(own, chosen, strict=True):
             new_failed = pairs[index][0]["value"] is not None and pairs[index][1]["status"] == "failed"
             found[index] = _failed(pairs[index][1]["reason"]) if new_failed else verdict
@@ -251,7 +271,7 @@ def _apart(base: Row, new: Row, margin: Margin) -> Verdict:
     if most < delta and least > -delta:
         word = "SAME"
     gate: Gate = "fail" if word == "WORSE" else "pass" if most < delta else "inconclusive"
-    return Verdict(word, gate, None, None, delta, None, None, "intervals of separate timing passes")
+    return Verdict(word, gate, None, None, delta, None, None, _BY_INTERVALS)
 
 
 def _turned(sides: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -59,8 +59,14 @@ def verdicts(
     margins: Sequence[Margin],
     alpha: float = ALPHA,
     adjust: Literal["holm", "bh"] = "holm",
+    family: int | None = None,
+    equivalence: float = EQUIVALENCE,
 ) -> list[Verdict]:
     """One verdict a difference; all those that can be tested share ``alpha``.
+
+    ``family``: how many tests share it, where these are only some of them, chosen by what was seen: the others count as
+    p = 1. That keeps the promise, since larger p-values never make Holm reject more. ``equivalence``: the level of the
+    two one-sided tests of SAME.
 
     Scores of equal features are SAME without a test; equal values per sample of other samples (all of them inside a
     manifold, say) are not. A missing value, an unknown error or fewer than
@@ -68,12 +74,14 @@ def verdicts(
     """
     cases = [_Case.of(*one) for one in zip(differences, lower_is_better, margins, strict=True)]
     tested = [case for case in cases if case.se is not None and case.se > 0]
-    worse = ADJUSTMENTS[adjust]([case.tail(case.harm) for case in tested])
-    better = ADJUSTMENTS[adjust]([case.tail(-case.harm) for case in tested])
+    others = [1.0] * (max(len(tested), family or 0) - len(tested))
+    worse = ADJUSTMENTS[adjust]([*(case.tail(case.harm) for case in tested), *others])[: len(tested)]
+    better = ADJUSTMENTS[adjust]([*(case.tail(-case.harm) for case in tested), *others])[: len(tested)]
     p_values = {id(case): pair for case, pair in zip(tested, zip(worse, better, strict=True), strict=True)}
-    level = 1 - alpha / max(1, len(tested))
+    level = 1 - alpha / max(1, len(tested) + len(others))
     return [
-        _tested(case, p_values[id(case)], alpha, level) if id(case) in p_values else _untested(case) for case in cases
+        _tested(case, p_values[id(case)], alpha, level, equivalence) if id(case) in p_values else _untested(case)
+        for case in cases
     ]
 
 
@@ -100,10 +108,10 @@ class _Case:
         return quantile(p, self.difference.freedom)
 
 
-def _tested(case: _Case, p_values: tuple[float, float], alpha: float, level: float) -> Verdict:
+def _tested(case: _Case, p_values: tuple[float, float], alpha: float, level: float, equivalence: float) -> Verdict:
     assert case.se is not None
     p_worse, p_better = p_values
-    edge = case.quantile(1 - EQUIVALENCE) * case.se
+    edge = case.quantile(1 - equivalence) * case.se
     detectable = case.delta + (case.quantile(level) + case.quantile(POWER)) * case.se
     not_worse = case.harm + edge < case.delta
     word: Word = "INCONCLUSIVE"
@@ -114,7 +122,7 @@ def _tested(case: _Case, p_values: tuple[float, float], alpha: float, level: flo
     elif not_worse and case.harm - edge > -case.delta:
         word = "SAME"
     gate: Gate = "fail" if word == "WORSE" else "pass" if not_worse else "inconclusive"
-    samples = _deciding(case, level) if word == "INCONCLUSIVE" else None
+    samples = _deciding(case, level, equivalence) if word == "INCONCLUSIVE" else None
     return Verdict(word, gate, p_worse, p_better, case.delta, detectable, samples, None)
 
 
@@ -132,12 +140,12 @@ def _untested(case: _Case) -> Verdict:
     return Verdict("INCONCLUSIVE", "inconclusive", *nothing, "the difference has no spread: nothing to test it with")
 
 
-def _deciding(case: _Case, level: float) -> int | None:
+def _deciding(case: _Case, level: float, equivalence: float) -> int | None:
     """Samples at which harm, if it stays, is told from delta: as SAME inside the margin, else as WORSE or BETTER."""
     assert case.se is not None
     room = case.delta - abs(case.harm)
     if room == 0:
         return None
-    inside = case.quantile(1 - EQUIVALENCE) + case.quantile(0.5 + POWER / 2)
+    inside = case.quantile(1 - equivalence) + case.quantile(0.5 + POWER / 2)
     needed = inside if room > 0 else case.quantile(level) + case.quantile(POWER)
     return math.ceil(case.difference.n * (needed * case.se / room) ** 2)

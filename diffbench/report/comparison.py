@@ -109,7 +109,8 @@ def _samples(found: Sequence[Equality]) -> str:
     equal = sum(one.equal is True for one in found)
     if equal == len(found):
         return "all bit-equal"
-    told = f"{equal} of {counted(len(found), 'cell')} bit-equal"
+    unknown = sum(one.equal is None for one in found)
+    told = f"{equal} of {counted(len(found), 'cell')} bit-equal{f', {unknown} without features' if unknown else ''}"
     apart = [one for one in found if one.psnr is not None]
     if not apart:
         return told

@@ -1,18 +1,21 @@
 """More samples where a comparison could not tell: the same cells of both sides, doubled up to a limit.
 
-The false alarms of all looks together are those that were asked for: each of K looks gets alpha / K (Bonferroni over
-the looks, which holds however they depend on each other), and within a look they are shared as ever.
+The false alarms of all looks together are those that were asked for: each of K looks gets alpha / K, as does the level
+of SAME (Bonferroni over the looks, which holds however they depend on each other). Within a look alpha is shared by all
+tests of the first one, those that are decided counting as p = 1: which rows are looked at again depends on the data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from diffbench.comparison.compare import Adjust, Compared, Comparison, compare
 from diffbench.comparison.join import cell_key
 from diffbench.comparison.side import Row, RunSide
+from diffbench.comparison.verdict import EQUIVALENCE
 from diffbench.document.words import counted
 from diffbench.errors import OtherCode, UsageError
 from diffbench.runner.engine import execute
@@ -58,22 +61,24 @@ def extend(
     planned = looks(n, limit) if n else [n]
     if len(planned) < 2:
         raise UsageError(f"--extend {limit}: the runs have {n} samples a cell; give twice that at least, {2 * n}")
-    share = alpha / len(planned)
-    found = compare(base, new, gates, share, adjust)
+    count = len(planned)
+    look = partial(compare, gates=gates, alpha=alpha / count, adjust=adjust, equivalence=EQUIVALENCE / count)
+    found = look(base, new)
+    family = sum(row.gated and row.verdict.p_worse is not None for row in found.rows)
     done = [n]
-    for count in planned[1:]:
+    for more in planned[1:]:
         undecided = [row for row in found.rows if _may_tell(row, limit)]
         if not undecided:
             break
         cells = len({cell_key(row.new) for row in undecided})
-        Progress(quiet).note(f"{counted(cells, 'cell')} to {count} samples on both sides, of at most {limit}")
+        Progress(quiet).note(f"{counted(cells, 'cell')} to {more} samples on both sides, of at most {limit}")
         sides = [
-            _sampled(side, [getattr(row, name) for row in undecided], count, quiet)
+            _sampled(side, [getattr(row, name) for row in undecided], more, quiet)
             for side, name in ((base, "base"), (new, "new"))
         ]
-        again = compare(sides[0], sides[1], gates, share, adjust)
+        again = look(sides[0], sides[1], family=family)
         found = replace(found, rows=_replaced(found.rows, again.rows))
-        done.append(count)
+        done.append(more)
     return replace(found, alpha=alpha, looks=tuple(done))
 
 

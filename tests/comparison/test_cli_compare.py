@@ -24,7 +24,7 @@ def folders(checkpoint, tmp_path_factory):
         ("base", "nowhere", [], 4, "not a run folder"),
         ("base", "again", ["--gate", "fdi"], 2, 'did you mean "fid"?'),
         ("base", "again", ["--gate", "kid=x"], 2, '"x" is no margin'),
-        ("base", "again", ["--gate", "fid"], 3, "fid: gated, but on no row of both sides"),
+        ("base", "again", ["--gate", "fid"], 3, "fid: gated, but no cell has it on both sides"),
         ("base", "again", ["--alpha", "0.7"], 2, "alpha"),
     ],
 )

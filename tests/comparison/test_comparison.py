@@ -110,7 +110,11 @@ def test_what_is_missing_never_passes(folders):
     failed = [{**row, "status": "failed"} if row["value"] is None and row["metric"] == "kid" else row for row in lost]
     assert compare(base, replace(new, rows=failed)).gate == "fail"
     fewer = replace(new, rows=[row for row in new.rows if row["sampler"] == "ddim"])
-    assert compare(base, fewer).gate == "inconclusive" and compare(fewer, new).gate == "pass"
+    for gates in (None, {"nfe": Margin(0.0)}):  # a lost cell, whatever the gates are about
+        lost_cells, new_cells = compare(base, fewer, gates), compare(fewer, new, gates)
+        assert lost_cells.gate == new_cells.gate == "inconclusive"
+        assert len(lost_cells.gaps) == 2 and lost_cells.gaps[0].endswith("only in the base")
+        assert len(new_cells.gaps) == 2 and new_cells.gaps[0].endswith("only in the new side")
     other = replace(new, provenance={**new.provenance, "code": "f" * 64})
     found = compare(base, other)
     assert found.gate == "inconclusive" and len(found.other_code) == 3 and "other code" in as_markdown(found)

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tiny_run import run, tiny_suite, tree
 
+from diffbench.comparison.paired import Difference
 from diffbench.comparison.side import RunSide
+from diffbench.comparison.verdict import verdicts
 from diffbench.errors import UsageError
 from diffbench.report.comparison import notes
 from diffbench.runner import provenance, references
-from diffbench.runner.extend import extend, looks
+from diffbench.runner.extend import REACH, extend, looks
 from diffbench.suite.gates import Margin
 
 
@@ -63,3 +66,27 @@ def test_refusals(diffbench, folders):
     diffbench("baseline", str(folders / "base"), "--out", "b")
     code, _, err = diffbench("compare", "b", str(folders / "new"), "--extend", "250")
     assert code == 2 and "is a baseline file; give the run folder" in err
+
+
+def alarm(rng, rows, family):
+    """Whether a suite of null scores alarms in two looks, the second at the rows that the first could not tell."""
+    n, alpha = 400, 0.05 / 2
+    first = rng.normal(size=rows)
+    second = (first + rng.normal(size=rows)) / 2**0.5  # z of twice the samples, half of them the same
+
+    def look(z, size):
+        found = [Difference(1.0, 1.0 + x / n**0.5, x / n**0.5, 1 / n**0.5, None, None, n, None) for x in z]
+        return verdicts(found, [True] * len(z), [Margin(0.0)] * len(z), alpha, "holm", size)
+
+    told = look(first, None)
+    again = [i for i, one in enumerate(told) if one.samples is not None and one.samples <= REACH * 2 * n]
+    later = look(second[again], family) if again else []
+    return any(one.word == "WORSE" for one in (*told, *later))
+
+
+def test_choosing_what_to_look_at_again_costs_no_false_alarms():
+    """Rows are chosen because they look bad: sharing alpha among these alone would alarm far more often."""
+    rng, count, rows = np.random.default_rng(0), 800, 40
+    bound = 0.05 + 2 * (0.05 * 0.95 / count) ** 0.5
+    assert np.mean([alarm(rng, rows, rows) for _ in range(count)]) <= bound
+    assert np.mean([alarm(rng, rows, None) for _ in range(count)]) > bound

@@ -65,7 +65,7 @@ def test_what_is_missing_is_no_verdict(diffbench, suite, tmp_path):
     diffbench("run", more, "--out", "more", "--quiet")
     diffbench("baseline", "more", "--out", "more.bin")
     code, _, err = diffbench("run", suite(compare={"baseline": "more.bin"}), "--out", "first", "--quiet")
-    assert code == 3 and "something is missing: tiny · ddim @ nfe 3, kid: only in the base\n" in err
+    assert code == 3 and "something is missing: tiny · ddim @ nfe 3: only in the base\n" in err
     code, _, err = diffbench("run", suite(samples=50), "--out", "fewer", "--quiet")
     assert code == 2 and "n: 60 in the base, 50 in the new" in err
     code, _, err = diffbench("run", suite(compare={"baseline": "first"}), "--out", "first", "--quiet")
@@ -100,3 +100,17 @@ def test_other_seeds_and_untested_scores_are_said(diffbench, suite):
         diffbench("run", suite(**few, seed=seed), "--out", name, "--quiet")
     _, out, _ = diffbench("compare", "a", "b", "--fail-on", "nothing")
     assert "1 score not tested: 40 samples: a test needs 50" in out
+    code, _, err = diffbench("compare", "a", "b", "--gate", "kid")
+    assert code == 3 and "kid: 40 samples: a test needs 50" in err, "a gate that can't fail is no gate"
+
+
+def test_words_of_the_command_line(diffbench, suite):
+    diffbench("run", suite(compare=None), "--out", "first", "--quiet")
+    diffbench("baseline", "first", "--out", "base.bin")
+    assert diffbench("compare", "base.bin", "first", "--gate", "nfe=exact")[0] == 0
+    for arguments, said in (
+        (("first", "base.bin"), "a baseline goes first"),
+        (("base.bin", "first", "--gate", "nfe=2%"), "evaluations are exact"),
+    ):
+        code, _, err = diffbench("compare", *arguments)
+        assert code == 2 and said in err
