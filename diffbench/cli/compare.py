@@ -70,8 +70,8 @@ def compare(
     margin), WORSE or INCONCLUSIVE. A single folder is compared with the baseline of its suite (`compare: {baseline:
     …}`), whose gates hold unless --gate says otherwise. Exit codes: 0 fine, 1 worse, 3 something is missing on either
     side, can't be tested, or is inconclusive (with --fail-on inconclusive), 2 the scores can't be compared, 4 a
-    baseline or a folder is missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that can't be told from the
-    best of their budget, the true best among them with a chance of 95%.
+    baseline or a folder is missing or can't be read. With --by, BASE is ranked within itself: in bold the cells that
+    can't be told from the best of their budget, the true best among them with a chance of 95%.
     """
     if self_test:
         if new is not None or by is not None:

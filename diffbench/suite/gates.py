@@ -126,7 +126,7 @@ def unmeasured(given: Mapping[str, Any], metrics: Iterable[Any], timed: bool) ->
     """Gates on what the suite does not measure, which could never fail."""
     compare = Comparing.prepare(given.get("compare"), None)
     gates = compare.get("gates") if isinstance(compare, dict) else None
-    measured = {*metrics, NFE, *(COSTS if timed else ())}
+    measured = {*(name for name in metrics if isinstance(name, str)), NFE, *(COSTS if timed else ())}
     for metric in gates if isinstance(gates, dict) else ():
         if metric in GATED and metric not in measured:
             how = "timing.seconds is 0" if metric in COSTS else "it is not among the suite's metrics"

@@ -77,6 +77,7 @@ CASES = [
     (NAMED + "compare: {baseline: a, gates: {nfe: §2%}}\n", ['"2%" is not allowed; evaluations are exact']),
     (NAMED + "compare: {baseline: a, gates: {fid: §{margn: 2%}}}\n", ["a mapping is not allowed; expected a share"]),
     (NAMED + "compare: {baseline: a, gates: §{}}\n", ["no gate at all"]),
+    (NAMED + "metrics: [{metric: §{a: 1}}]\n", ["a mapping is not allowed; expected the name of a metric"]),
     (NAMED + "compare: {baseline: a, fail_on: §never}\n", ['expected one of "worse", "inconclusive", "nothing"']),
     (NAMED + "§expect: []\n", ['the key "expect" is not implemented yet']),
     (NAMED + "§extends: base.yaml\n", ['the key "extends" is not implemented yet']),
