@@ -89,7 +89,7 @@ def tell(found: Comparison, everything: bool = False) -> None:
 
     content = comparison_table(found, everything)
     if content.rows:
-        draw(rich_table(content, widest=40))
+        draw(rich_table(content, widest=40, whole=True))
     say(headline(found))
     for note in notes(found):
         say(f"- {note}")

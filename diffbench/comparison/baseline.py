@@ -89,6 +89,12 @@ class Baseline:
         """As the run's provenance had it."""
         return str(self.content["code"])
 
+    @property
+    def seed(self) -> int | None:
+        """As the run's suite had it."""
+        seed = self.content["seed"]
+        return None if seed is None else int(seed)
+
     def stored(self, cell: str) -> Stored:
         """Digest of the features, and influence values by signature."""
         known = self._cell(cell)
@@ -150,8 +156,8 @@ def write_baseline(side: RunSide, path: Path, images: int = IMAGES) -> int:
     cells = {row["cell"]: None for row in rows if row["status"] == "ok"}
     outlines = {cell: _outline(side, cell, images, arrays, probes) for cell in cells}
     content = {
-        "format": FORMAT, "suite": rows[0]["suite"], "device": side.device, "code": side.code, "rows": rows,
-        "cells": outlines, "probes": probes, "arrays": _digest(arrays),
+        "format": FORMAT, "suite": rows[0]["suite"], "device": side.device, "code": side.code, "seed": side.seed,
+        "rows": rows, "cells": outlines, "probes": probes, "arrays": _digest(arrays),
     }  # fmt: skip
     data = save(arrays, metadata={_KEY: seal(content).decode()})
     write_atomically(path, data)

@@ -65,6 +65,7 @@ class Comparison:
         other_code: cells of the new side that other code sampled than that of its last session.
         alpha: false alarms of the whole table, in WORSE and in BETTER each.
         adjust: how they are shared.
+        seeds: of both sides' noise, where they are known and differ: then nothing is gained by pairing.
         looks: the numbers of samples a cell at which one looked, where samples were bought for inconclusive cells.
     """
 
@@ -79,6 +80,7 @@ class Comparison:
     other_code: tuple[str, ...]
     alpha: float
     adjust: Adjust
+    seeds: tuple[int, int] | None = None
     looks: tuple[int, ...] = ()
 
     @property
@@ -147,7 +149,9 @@ def compare(
     stale = tuple(label(row) for _, row in cells.values() if new.code and new.codes(row["cell"]) != {new.code})
     asked = None if gates is None else tuple(gates)
     only = joined.only_base, joined.only_new
-    return Comparison(base.name, new.name, tuple(rows), samples, answers, *only, asked, stale, alpha, adjust)
+    one, other = base.seed, new.seed
+    seeds = (one, other) if one is not None and other is not None and one != other else None
+    return Comparison(base.name, new.name, tuple(rows), samples, answers, *only, asked, stale, alpha, adjust, seeds)
 
 
 def _evaluations(joined: Joined, gates: Mapping[str, Margin] | None) -> list[Compared]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from diffbench import results
 from diffbench.catalog import METRICS
+from diffbench.document.source import read_document
 from diffbench.errors import StoreError
 from diffbench.scoring.interval import Score
 from diffbench.status.score_cache import REPLICATES, stored_influence
@@ -46,6 +47,11 @@ class Side(Protocol):
     @property
     def code(self) -> str:
         """Hash of the sampling code of its last session; empty if that is not known."""
+        ...
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its noise; None if that is not known."""
         ...
 
     def stored(self, cell: str) -> Stored:
@@ -104,6 +110,13 @@ class RunSide:
     def code(self) -> str:
         """As the provenance has it."""
         return str(self.provenance.get("code", ""))
+
+    @property
+    def seed(self) -> int | None:
+        """As the resolved suite has it."""
+        content = read_document(self.path / "suite.yaml").value
+        seed = content.get("seed") if isinstance(content, dict) else None
+        return seed if isinstance(seed, int) else None
 
     def stored(self, cell: str) -> Stored:
         """Of the scores beside the cell's shards; read once."""

@@ -63,7 +63,13 @@ def notes(comparison: Comparison) -> list[str]:
             f"{counted(len(comparison.other_code), 'cell')} ({comparison.other_code[0]} …) of other code than the new "
             "side's last session ran: sample again (--force) before it gates anything"
         )
+    open_rows = [row for row in comparison.rows if row.gated and row.verdict.word == "INCONCLUSIVE"]
+    untested = Counter(row.verdict.reason for row in open_rows)
+    told += [f"{counted(count, 'score')} not tested: {why}" for why, count in untested.most_common(3) if why]
     told.append(f"samples: {_samples(list(comparison.samples.values()))}")
+    if comparison.seeds is not None:
+        one, other = comparison.seeds
+        told.append(f"other seeds ({one} and {other}): samples start from other noise, and pairing gains nothing")
     told += _answers(comparison)
     if comparison.looks:
         deeper = len({cell_key(row.new) for row in comparison.rows if (row.new["n"] or 0) > comparison.looks[0]})
@@ -85,14 +91,18 @@ def _answers(comparison: Comparison) -> list[str]:
     if not known:
         return []
     models = {key[0]: one.model for key, one in known.items() if one.model is not None}
-    samplers = {" ".join((key[0], "·", key[1])): one.sampler for key, one in known.items() if one.sampler is not None}
+    samplers = {
+        f"{key[0]} · {key[1]}": one.sampler
+        for key, one in known.items()
+        if one.sampler is not None and comparison.seeds is None  # their trajectories start from the seed's noise
+    }
     told = [
         f"{what} that answer other than before: " + "; ".join(f"{name} ({by})" for name, by in list(found.items())[:3])
         + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         for what, found in (("networks", models), ("samplers", samplers))
         if found
     ]  # fmt: skip
-    return told or ["networks and samplers answer as before"]
+    return told or [f"networks{' and samplers' if comparison.seeds is None else ''} answer as before"]
 
 
 def _samples(found: Sequence[Equality]) -> str:

@@ -98,17 +98,24 @@ def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable
     return rich_table(results_table(views, list(shown), worse))
 
 
-def rich_table(content: Table, widest: int = 28) -> RichTable:
-    """A table for a terminal; text columns are at most so wide."""
+def rich_table(content: Table, widest: int = 28, whole: bool = False) -> RichTable:
+    """A table for a terminal; text columns are at most so wide.
+
+    ``whole``: all columns but the first keep their text, and the first wraps where the terminal is too narrow.
+    """
     drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
         left = index not in content.numbers
+        wraps = whole and index == 0
+        width = widest if left else 20 if whole else 16
+        longest = max((len(row[index].text) for row in content.rows), default=0)
         drawn.add_column(
             column,
             justify="left" if left else "right",
-            overflow="ellipsis",
-            no_wrap=True,
-            max_width=widest if left else 16,
+            overflow="fold" if wraps else "ellipsis",
+            no_wrap=not wraps,
+            max_width=width,
+            min_width=min(width, max(longest, len(column))) if whole and not wraps else None,
         )
     for index, row in enumerate(content.rows):
         if index in content.groups and index:

@@ -86,3 +86,17 @@ def test_the_page_shows_the_images_that_changed_most(diffbench, suite, checkpoin
     assert "No image that both sides keep differs" in comparison_page(compare(base, base), base, base)
     code, _, _ = diffbench("compare", "first", "second", "--html", "page.html", "--fail-on", "nothing")
     assert code == 0 and (tmp_path / "page.html").read_text().count("<img") == 3
+
+
+def test_other_seeds_and_untested_scores_are_said(diffbench, suite):
+    diffbench("run", suite(compare=None), "--out", "first", "--quiet")
+    diffbench("run", suite(compare=None, seed=1), "--out", "second", "--quiet")
+    diffbench("baseline", "first", "--out", "base.bin")
+    for base in ("first", "base.bin"):
+        _, out, _ = diffbench("compare", base, "second", "--fail-on", "nothing")
+        assert "other seeds (0 and 1): samples start from other noise" in out and "networks answer as before" in out
+    few = {"samples": 40, "run": {"batch_size": 40, "device": "cpu"}, "compare": None}
+    for name, seed in (("a", 0), ("b", 1)):
+        diffbench("run", suite(**few, seed=seed), "--out", name, "--quiet")
+    _, out, _ = diffbench("compare", "a", "b", "--fail-on", "nothing")
+    assert "1 score not tested: 40 samples: a test needs 50" in out
