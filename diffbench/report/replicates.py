@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from diffbench.comparison.history import History
+from diffbench.comparison.join import differing_fields
 from diffbench.comparison.replicates import Recipe
 from diffbench.document.words import counted
 from diffbench.report.frame import title, unique
@@ -57,7 +58,10 @@ def draw_replicates(found: History, recipes: Sequence[Recipe], folder: Path) -> 
     samplers = unique(sampler_of(recipe.row) for recipe in drawn)
     budgets = unique(budget_of(recipe.row) for recipe in sorted(drawn, key=lambda r: r.row["budget"] or math.inf))
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _over_runs(axes, found, panel, samplers, width / columns) if over_runs else _over_cells(axes, panel, samplers)
+        if over_runs:
+            _over_runs(axes, found, panel, samplers, budgets, width / columns)
+        else:
+            _over_cells(axes, panel, samplers)
         value_axis(axes, *_extent(panel.recipes), log=over_runs)
         axes.grid(False, axis="x")
         axes.set_title(f"{shorten(panel.name, 22)}: {short_title(panel.metric)}", loc="left")
@@ -112,9 +116,20 @@ def _over_cells(axes: Axes, panel: _Panel, samplers: Sequence[str]) -> None:
     axes.set_xlim(-0.55, len(panel.recipes) - 0.45)
 
 
-def _over_runs(axes: Axes, found: History, panel: _Panel, samplers: Sequence[str], inches: float) -> None:
-    """Each cell's mean from run to run; its trainings pale behind it."""
-    budgets = unique(budget_of(recipe.row) for recipe in panel.recipes)
+def joined(recipes: Sequence[Recipe]) -> list[tuple[Recipe, Recipe]]:
+    """Those of a cell that stand in runs one after the other and are scores of the same thing: what a line may join."""
+    pairs = zip(recipes, recipes[1:], strict=False)
+    return [
+        (one, other)
+        for one, other in pairs
+        if (other.place or 0) == (one.place or 0) + 1 and not differing_fields(one.row, other.row)
+    ]
+
+
+def _over_runs(
+    axes: Axes, found: History, panel: _Panel, samplers: Sequence[str], budgets: Sequence[str], inches: float
+) -> None:
+    """Each cell's mean from run to run; its trainings pale beside it."""
     middle = (len(panel.cells) - 1) / 2
     for place, cell in enumerate(panel.cells):
         own = [recipe for recipe in panel.recipes if recipe.key == cell]
@@ -124,10 +139,12 @@ def _over_runs(axes: Axes, found: History, panel: _Panel, samplers: Sequence[str
         for recipe in own:
             at = (recipe.place or 0) + shift
             values = [float(member.row["value"]) for member in recipe.members]
-            axes.plot([at] * len(values), values, "o", color=tint(colour, 0.4), markersize=2.4, zorder=1.5)
+            axes.plot([at - 0.05] * len(values), values, "o", color=tint(colour, 0.4), markersize=2.4, zorder=1.5)
             _mean(axes, recipe, at, colour, marker)
-        axes.plot([(recipe.place or 0) + shift for recipe in own], [float(recipe.spread.mean or 0.0) for recipe in own],
-                  color=colour, linewidth=1.0, zorder=2)  # fmt: skip
+        for one, other in joined(own):
+            ends = [float(recipe.spread.mean or 0.0) for recipe in (one, other)]
+            places = [(recipe.place or 0) + shift for recipe in (one, other)]
+            axes.plot(places, ends, color=colour, linewidth=1.0, zorder=2)
     run_axis(axes, found, inches)
     axes.set_xlim(-0.5, len(found.runs) - 0.5)
 

@@ -50,3 +50,13 @@ def test_replicates_are_drawn_cell_by_cell_or_run_by_run(runs, tmp_path, monkeyp
         found = history(open_runs(folders))
         write_history(found, replicates(found, models, pooled), tmp_path / "out")
     assert modes == ["_over_cells", "_over_runs", "_over_cells"]
+
+
+def test_means_of_other_n_are_not_joined(tmp_path):
+    folders = [
+        made_run(tmp_path / str(place), {(f"ours-{seed}", "ddim"): noise(seed, n) for seed in range(2)})
+        for place, n in enumerate((100, 100, 120))
+    ]
+    recipes = replicates(history(open_runs(folders)), ["ours-*"])
+    assert [(one.place, other.place) for one, other in drawing.joined(recipes)] == [(0, 1)]
+    assert drawing.joined([recipes[0], recipes[2]]) == [], "nor over a run that lacks it"
