@@ -1,8 +1,10 @@
 """Run folders made by hand: a table and values per sample, nothing sampled."""
 
 import json
+import os
 
 import numpy as np
+import pytest
 
 from diffbench import results
 from diffbench.scoring.interval import score_from_influence, score_without_error
@@ -15,6 +17,12 @@ def made_run(folder, scores, started=None, metric="fid", better="lower", **chang
 
     The score is the values' mean. ``changes`` are of every row, or in the signature (``reference``).
     """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        return _made_run(folder, scores, started, metric, better, **changes)
+
+
+def _made_run(folder, scores, started, metric, better, **changes):
     reference = changes.pop("reference", "real")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []

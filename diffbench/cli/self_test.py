@@ -61,7 +61,7 @@ def _show(found: SelfTest, alpha: float) -> None:
     columns = ("scores", "a suite", "suites", "WORSE", "BETTER", "bound", "spread / error")
     rows = [
         (rate.name, rate.scores, rate.suites, f"{rate.worse:.1%}", f"{rate.better:.1%}", f"{rate.bound:.1%}",
-         f"{rate.spread:.2f}")
+         "–" if rate.spread is None else f"{rate.spread:.2f}")
         for rate in found.rates
     ]  # fmt: skip
     show([dict(zip(columns, row, strict=True)) for row in rows], False, columns)

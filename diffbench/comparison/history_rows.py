@@ -39,7 +39,7 @@ def as_rows(found: History) -> list[dict[str, Any]]:
 
 SPREAD = (
     *("recipe", "place", "run", *CELL[1:], "family", "metric", "n", "unit", "better"),
-    *("trainings", "members", "mean", "ci_low", "ci_high", "sd", "sd_low", "sd_high", "between", "sampling"),
+    *("trainings", "members", "mean", "ci_low", "ci_high", "sd", "sd_low", "sd_high", "between", "sampling", "apart"),
     "reason",
 )
 
@@ -61,7 +61,7 @@ def spread_rows(found: History, recipes: Sequence[Recipe]) -> list[dict[str, Any
 _INTEGERS = frozenset({"place", "budget", "n", "part", "trainings"})
 _FLOATS = frozenset(
     {"value", "se", "ci_low", "ci_high", "step", "step_se", "step_p", "mean", "sd", "sd_low", "sd_high"}
-) | {"between", "sampling"}
+) | {"between", "sampling", "apart"}
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

@@ -39,6 +39,8 @@ class Spread:
         sd_high: upper end.
         between: what of it is due to training: 0 where sampling explains all of it.
         sampling: standard error of one training's value by sampling alone (root mean square); None if unknown.
+        apart: standard deviation that sampling alone would give these values, sqrt(v - c): less than ``sampling`` where
+            all start from the same noise; None for m < 2.
         reason: why something above is None, or what it rests on.
     """
 
@@ -51,6 +53,7 @@ class Spread:
     sd_high: float | None = None
     between: float | None = None
     sampling: float | None = None
+    apart: float | None = None
     reason: str | None = None
 
 
@@ -85,11 +88,12 @@ def spread(scores: Sequence[Score]) -> Spread:
     half = math.sqrt(_quantile(m - 1) ** 2 * raw / m + (_quantile(scores[0].n - 1) ** 2 * c if c > 0 else 0.0))
     mean = float(values.mean())
     sd_low, sd_high = (math.sqrt((m - 1) * raw / float(chdtri(m - 1, tail))) for tail in (0.025, 0.975))
-    between = None if v is None else math.sqrt(max(0.0, raw - v + c))
+    apart = None if v is None else math.sqrt(max(0.0, v - c))
+    between = None if apart is None else math.sqrt(max(0.0, raw - apart**2))
     reason = "no standard error: what is due to sampling is not known" if v is None else None
     reason = INDEPENDENT if v is not None and shared is None else reason
     interval = (mean - half, mean + half)
-    return Spread(m, mean, *interval, math.sqrt(raw), sd_low, sd_high, between, sampling, reason)
+    return Spread(m, mean, *interval, math.sqrt(raw), sd_low, sd_high, between, sampling, apart, reason)
 
 
 def _quantile(freedom: int) -> float:
@@ -137,6 +141,11 @@ class Recipe:
     row: Row
     members: tuple[Member, ...]
     spread: Spread
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the cell means, but for its model."""
+        return cell_key(self.row)[1:]
 
     @property
     def metric(self) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from diffbench.comparison.history import History, Point, Series
+from diffbench.comparison.side import Row
 from diffbench.document.words import counted, text_of
 from diffbench.report.frame import title, unique
 from diffbench.report.history_tables import clearest_first, short_title
@@ -22,7 +23,7 @@ from diffbench.report.trend_axis import value_axis
 MOST_LINES = 8
 MOST_PANELS = 30
 _COLUMNS = 3
-_DODGE = 0.05  # of the distance between runs: lines of a panel stand beside each other
+_DODGE = 0.08  # of the distance between runs: lines of a panel stand beside each other
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,14 @@ class _Panel:
     left_out: int
 
 
-def sampler_of(series: Series) -> str:
+def sampler_of(row: Row) -> str:
     """What a line's colour stands for: the sampler with its swept options."""
-    options = json.loads(series.row["options"])
-    return " ".join([series.row["sampler"], *(f"{key}={text_of(value)}" for key, value in options.items())])
+    options = json.loads(row["options"])
+    return " ".join([row["sampler"], *(f"{key}={text_of(value)}" for key, value in options.items())])
 
 
-def budget_of(series: Series) -> str:
+def budget_of(row: Row) -> str:
     """What a line's marker stands for."""
-    row = series.row
     if row["budget"] is None:
         return "given images" if row["family"] == "external" else "adaptive"
     return f"{row['budget']} {'steps' if row['budget_kind'] == 'steps' else 'NFE'}"
@@ -61,8 +61,10 @@ def draw_history(found: History, folder: Path, hidden: Sequence[str] = ()) -> tu
     figure = Figure(figsize=(width, 1.75 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
     drawn = [series for panel in panels for series in panel.drawn]
-    samplers = unique(sampler_of(series) for series in drawn)
-    budgets = unique(budget_of(series) for series in sorted(drawn, key=lambda series: series.row["budget"] or math.inf))
+    samplers = unique(sampler_of(series.row) for series in drawn)
+    budgets = unique(
+        budget_of(series.row) for series in sorted(drawn, key=lambda series: series.row["budget"] or math.inf)
+    )
     one = len(unique(panel.model for panel in panels)) == 1
     for index, axes in enumerate(grid.flat):
         if index >= len(panels):
@@ -73,7 +75,7 @@ def draw_history(found: History, folder: Path, hidden: Sequence[str] = ()) -> tu
         _draw(axes, found, panel, samplers, budgets)
         name = title(panel.metric) if one else f"{shorten(panel.model, 24)}: {short_title(panel.metric)}"
         axes.set_title(name, loc="left")
-        _run_axis(axes, found, width / columns)
+        run_axis(axes, found, width / columns)
     legend(figure, *_handles(found, samplers, budgets, drawn))
     return save(figure, folder, "history", None), told
 
@@ -107,8 +109,8 @@ def _panels(found: History, hidden: Sequence[str]) -> tuple[list[_Panel], list[s
 def _draw(axes: Axes, found: History, panel: _Panel, samplers: Sequence[str], budgets: Sequence[str]) -> None:
     middle = (len(panel.drawn) - 1) / 2
     for place, series in enumerate(panel.drawn):
-        colour, _ = look_of(samplers.index(sampler_of(series)))
-        _, marker = look_of(budgets.index(budget_of(series)))
+        colour, _ = look_of(samplers.index(sampler_of(series.row)))
+        _, marker = look_of(budgets.index(budget_of(series.row)))
         shift = (place - middle) * _DODGE
         _line(axes, series, colour, marker, shift)
         for step in series.steps:
@@ -159,8 +161,8 @@ def _splits(axes: Axes, drawn: Sequence[Series]) -> None:
                       ha="right", fontsize=6.5, color=QUIET, zorder=5)  # fmt: skip
 
 
-def _run_axis(axes: Axes, found: History, inches: float) -> None:
-    """Runs by name, as many as there is room for; turned where they are long."""
+def run_axis(axes: Axes, found: History, inches: float) -> None:
+    """The runs by name, as many as there is room for; turned where they are long."""
     labels = list(shorten_apart([run.label for run in found.runs], 16).values())
     room = (inches - 0.5) / len(labels)
     turned = room < 0.065 * max(map(len, labels)) + 0.08
@@ -180,6 +182,6 @@ def _handles(
         Line2D([], [], color=QUIET, marker=look_of(i)[1], linestyle="", label=name) for i, name in enumerate(budgets)
     ]
     ring = Line2D([], [], linestyle="", marker="o", markersize=9.5, markerfacecolor="none", markeredgecolor=INK,
-                  markeredgewidth=0.8, label=f"real step (Holm, {found.alpha:g}, over all)")  # fmt: skip
+                  markeredgewidth=0.8, label=f"real step (Holm over all, {found.alpha:g})")  # fmt: skip
     stepped = any(step.real for series in drawn for step in series.steps)
     return colours, markers, [ring] if stepped else []

@@ -12,13 +12,16 @@ from diffbench.report.style import log_axis
 _WIDE = 4.0  # ratio of largest to smallest value above which the axis is logarithmic
 
 
-def value_axis(axes: Axes, values: Sequence[float], ends: Sequence[float], inches: float = 1.35) -> None:
-    """Limits that hold all values and their intervals: log where positive values are far apart, else linear."""
+def value_axis(
+    axes: Axes, values: Sequence[float], ends: Sequence[float], inches: float = 1.35, log: bool = True
+) -> None:
+    """Limits that hold all values and their intervals: linear, or ``log`` where positive values are far apart."""
     everything = [*values, *ends]
     low, high = min(everything), max(everything)
-    if min(values) > 0 and max(values) / min(values) > _WIDE:
+    if log and min(values) > 0 and max(values) / min(values) > _WIDE:
         positive = [end for end in everything if end > min(values) / 2]
-        log_axis(axes, "y", min(positive) / 1.12, high * 1.12, inches)
+        room = (high / min(positive)) ** 0.08  # rings around points need it
+        log_axis(axes, "y", min(positive) / room, high * room, inches)
         return
     margin = 0.08 * ((high - low) or abs(high) or 1.0)
     axes.set_ylim(low - margin, high + margin)

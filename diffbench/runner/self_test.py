@@ -51,7 +51,7 @@ class Rate:
         better: share with a BETTER.
         bound: alpha and two binomial standard errors.
         spread: root mean square of the null differences over that of their standard errors: 1 where these are right,
-            above 1 where they are too small.
+            above 1 where they are too small; None where nothing varies.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Rate:
     worse: float
     better: float
     bound: float
-    spread: float
+    spread: float | None
 
     @property
     def fine(self) -> bool:
@@ -195,8 +195,9 @@ def _rate(name: str, metrics: Sequence[str], drawn: Sequence[Sequence[Null]], al
         )
         words.append({verdict.word for verdict in found})
     chosen = [null.difference for suite in drawn for null in suite if null.metric in metrics]
-    squares = np.array([(one.value or 0.0, one.se or 0.0) for one in chosen if one.value is not None]) ** 2
-    observed, expected = squares.sum(axis=0)
+    tested = [(one.value, one.se) for one in chosen if one.value is not None and one.se is not None]
+    expected = sum(se**2 for _, se in tested)
+    spread = math.sqrt(sum(value**2 for value, _ in tested) / expected) if expected > 0 else None
     bound = alpha + 2 * math.sqrt(alpha * (1 - alpha) / len(drawn))
     worse, better = (float(np.mean([word in one for one in words])) for word in ("WORSE", "BETTER"))
-    return Rate(name, len(chosen) // len(drawn), len(drawn), worse, better, bound, math.sqrt(observed / expected))
+    return Rate(name, len(chosen) // len(drawn), len(drawn), worse, better, bound, spread)

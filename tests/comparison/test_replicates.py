@@ -38,6 +38,7 @@ def test_training_is_told_from_sampling():
     for shared in (0.0, 0.8):
         found = [spread(trainings(rng, 30, 0.2, shared)) for _ in range(60)]
         assert np.mean([one.between**2 for one in found]) == pytest.approx(0.2**2, rel=0.1), shared
+        assert np.mean([one.apart**2 for one in found]) == pytest.approx((1 - shared) / N, rel=0.1)
     nothing = [spread(trainings(rng, 5, 0.0, 0.0)).between for _ in range(40)]
     assert 0.0 in nothing and min(nothing) == 0.0, "floored, not negative"
 
@@ -46,7 +47,9 @@ def test_by_hand():
     scores = [Score(value, 3.0, None, None, 100, None, None) for value in (10.0, 20.0, 30.0)]
     found = spread(scores)
     assert (found.trainings, found.mean, found.sd) == (3, 20.0, 10.0)
-    assert found.between == pytest.approx(91**0.5) and found.sampling == 3.0 and found.reason == INDEPENDENT
+    assert (
+        found.between == pytest.approx(91**0.5) and found.sampling == found.apart == 3.0 and found.reason == INDEPENDENT
+    )
     assert found.high - found.mean == pytest.approx(4.302653 * 10 / 3**0.5)
     assert (found.sd_low, found.sd_high) == pytest.approx((5.2066, 62.8473), rel=1e-4)
 
