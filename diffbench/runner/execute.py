@@ -17,12 +17,13 @@ from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import CellFailed
 from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import synchronise
+from diffbench.runner.trajectories import Recorded, trajectories
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
 from diffbench.scoring.extract import extract_all
 from diffbench.scoring.extractor import Extractor
 from diffbench.scoring.images import quantise
-from diffbench.store.shards import IMAGES, X0, Artefact, ShardRange
+from diffbench.store.shards import IMAGES, TRAJECTORIES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
 AnySampler = Sampler | DiffusersScheduler
@@ -72,9 +73,14 @@ def own_grid(cell: Cell, schedule: NoiseSchedule) -> dict[str, list[float]]:
 
 
 @torch.inference_mode()
-def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
-    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
-    denoiser = Counted(model.denoiser)
+def sample_images(
+    model: Model, cell: Cell, sampler: AnySampler, indices: range, through: Denoiser | None = None
+) -> tuple[Tensor, Tensor, Counted]:
+    """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter.
+
+    ``through``: a wrapper of the model's denoiser to ask instead of it.
+    """
+    denoiser = Counted(through or model.denoiser)
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = trajectory(sampler, denoiser, cell, model.schedule, noise)
     _refuse_not_finite(x0, indices)
@@ -104,15 +110,19 @@ def run_shard(
     """
     sampler = make_sampler(cell)
     made, kept, landed = [], [], []
+    artefacts: dict[str, Artefact] = {}
     evaluated, seconds = 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        images, x0, counter = sample_images(model, cell, sampler, indices)
+        recorded = Recorded(model.denoiser, cell.keep_trajectories) if cell.keep_trajectories and not first else None
+        images, x0, counter = sample_images(model, cell, sampler, indices, recorded)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
+        if recorded is not None:
+            artefacts[TRAJECTORIES] = trajectories(recorded, model.codec, images)
         if extractor is not None:
             made.append(images)
         if cell.keep_x0:
@@ -123,7 +133,6 @@ def run_shard(
     nfe = evaluated / (shard.last - shard.first)
     if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
-    artefacts: dict[str, Artefact] = {}
     if extractor is not None:
         found = extract_all(extractor, made, shard.first)
         artefacts[extractor.name] = Artefact(found, {"weights": extractor.sha256})

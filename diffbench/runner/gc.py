@@ -18,7 +18,7 @@ from diffbench.status.score_cache import ScoreCache
 from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed
-from diffbench.store.shards import FREED, IMAGES, ShardRange, Store, Wanted, shard_ranges
+from diffbench.store.shards import FREED, SHOWN, ShardRange, Store, Wanted, shard_ranges
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import read_suite
 from diffbench.suite.solution import solutions_of
@@ -116,7 +116,7 @@ def _features(run: Path, cell: Cell, suite: Suite) -> Iterator[_Find]:
         return
     for shard in shard_ranges(cell.n, cell.shard):
         for path in _files(store, cell.id, shard)[1:]:
-            if path.name.split(".")[1] != IMAGES:
+            if path.name.split(".")[1] not in SHOWN:
                 yield _Find("features of scored cells", path, freed=cell.id)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from diffbench.scoring.weights import numbers_of
+from diffbench.store.kept import FRAMES
 from diffbench.store.sessions import read_sessions
 from diffbench.suite.plan import Cell
 
@@ -97,12 +98,13 @@ def fitted(records: Sequence[tuple[int, float, float]]) -> Rate:
 
 
 def bytes_of(cell: Cell, images: int) -> int:
-    """Disk space of a whole cell: features, logits and x0 in float32, and the kept images."""
+    """Disk space of a whole cell: features, logits and x0 in float32, the kept images, and how the first ones form."""
     numbers = 0 if cell.card.extractor is None else numbers_of(cell.card.extractor)
     channels, height, width = cell.card.image_shape
     shards = -(-cell.n // cell.shard)
     numbers += prod(cell.card.sample_shape) if cell.keep_x0 else 0
-    return cell.n * numbers * _FLOAT_BYTES + min(cell.n, images) * channels * height * width + shards * _SHARD_BYTES
+    shown = min(cell.n, images) + min(cell.keep_trajectories, cell.batch_size, cell.n) * (FRAMES + 1)
+    return cell.n * numbers * _FLOAT_BYTES + shown * channels * height * width + shards * _SHARD_BYTES
 
 
 def _device(session: Mapping[str, Any]) -> str | None:

@@ -120,7 +120,7 @@ def wanted(cell: Cell, images: int, probe: str | None) -> Wanted:
     name = cell.card.extractor
     sha256 = None if name is None else weights_sha256(name)
     extractors = {} if name is None else {name: sha256}
-    return Wanted(probe, extractors, images, cell.keep_x0)
+    return Wanted(probe, extractors, images, cell.keep_x0, min(cell.keep_trajectories, cell.batch_size))
 
 
 def state_of(

@@ -27,6 +27,8 @@ from diffbench.store.sealed import seal, unseal
 FORMAT = 2
 IMAGES = "images"
 X0 = "x0"
+TRAJECTORIES = "trajectories"
+SHOWN = (IMAGES, TRAJECTORIES)  # what reports show; no score is made of it
 FREED = "freed.json"
 
 Arrays = dict[str, NDArray[Any]]
@@ -72,13 +74,14 @@ class Wanted:
 
     ``probe`` is the digest of the probe that its samples were made under (None: any), ``extractors`` maps names to the
     sha256 of their weights (None: any), ``images`` counts the cell's first samples whose images must be there, ``x0``
-    says whether the sampler's own output must be.
+    says whether the sampler's own output must be, ``trajectories`` counts those of the first shard that must be.
     """
 
     probe: str | None
     extractors: Mapping[str, str | None]
     images: int
     x0: bool = False
+    trajectories: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,8 @@ class Store:
             return Flaw("stale", "fewer images were kept than are wanted now")
         if wanted.x0 and X0 not in entries:
             return Flaw("stale", "holds no x0, which the solver error is computed from")
+        if shard.first == 0 and entries.get(TRAJECTORIES, {"count": 0})["count"] < min(wanted.trajectories, shard.size):
+            return Flaw("stale", "fewer trajectories were kept than are wanted now")
         return self._damage(cell, shard, manifest, verify) or manifest
 
     def _damage(self, cell: str, shard: ShardRange, manifest: Manifest, verify: bool) -> Flaw | None:
@@ -195,7 +200,7 @@ class Store:
     def freed(self, cell: str, shard: ShardRange, artefact: str) -> bool:
         """Whether an artefact is absent because ``cache gc`` freed the features of its cell."""
         folder = self.folder(cell)
-        return artefact != IMAGES and (folder / FREED).exists() and not (folder / _file(shard, artefact)).exists()
+        return artefact not in SHOWN and (folder / FREED).exists() and not (folder / _file(shard, artefact)).exists()
 
     def ranges(self, cell: str) -> list[ShardRange]:
         """Ranges of all shards that have a manifest, in index order; of those that begin alike the longest first."""

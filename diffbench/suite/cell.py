@@ -40,6 +40,7 @@ class Cell:
         same_as: key of the earlier cell of the plan with the same id, or None.
         solutions: for each metric that needs one, what its samples are compared with, or why there is none.
         keep_x0: whether x0 is stored beside the features; always where there are none.
+        keep_trajectories: of how many first samples it is stored how they form, as far as the first batch holds them.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Cell:
     same_as: str | None
     solutions: Mapping[str, Solution | str] = field(default_factory=dict)
     keep_x0: bool = False
+    keep_trajectories: int = 0
 
     @property
     def key(self) -> str:

@@ -165,6 +165,7 @@ class _Planner:
             skip=skip,
             identity=own,
             same_as=None,
+            keep_trajectories=suite.run.keep.trajectories,
         )
         return self.solutions.beside(planned, model.schedule, grid_choice)
 

@@ -130,4 +130,5 @@ def _cell(cell: Cell, grid: TimeGrid) -> Cell:
         identity=decides,
         same_as=None,
         keep_x0=True,
+        keep_trajectories=0,
     )

@@ -91,10 +91,14 @@ class Exclusion(Spec):
 
 
 class Keep(Spec):
-    """What a run keeps beside features: the images of the first ``samples`` samples of every cell."""
+    """What a run keeps of every cell beside features: the images of its first ``samples`` samples, and how they form.
+
+    ``trajectories``: of how many first samples the estimates of x0 on the way are kept, as far as a batch holds them.
+    """
 
     later: ClassVar[frozenset[str]] = frozenset({"features"})
     samples: Annotated[int, Field(ge=0, le=100_000)] = 64
+    trajectories: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class RunSettings(Spec):
