@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -58,6 +59,20 @@ def bench_resume(shards: int, device: str, as_json: bool) -> None:
     if not as_json:
         row |= {"seconds": f"{row['seconds']:.2f}", "peak_memory_mb": f"{row['peak_memory_mb']:.0f}"}
     show([row], as_json, ("shards", "cells", "seconds", "peak_memory_mb"))
+
+
+@bench.command("report")
+@click.option("--cells", type=click.IntRange(min=1), default=500, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Make the run folder here, to look at it.")
+@_json
+def bench_report(cells: int, out: Path | None, as_json: bool) -> None:
+    """Time to draw the report of a made-up run of many cells with samples and trajectories, and the page's size."""
+    from diffbench.report.bench import bench_report as measure
+
+    row = measure(cells, out).to_dict()
+    if not as_json:
+        row |= {key: f"{row[key]:.1f}" for key in row if key != "cells"}
+    show([row], as_json, ("cells", "seconds", "cpu_seconds", "page_megabytes", "folder_megabytes"))
 
 
 @bench.command("samplers")

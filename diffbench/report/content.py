@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffbench.report.answers import Curve, front_sentence, front_table, iso_sentence, iso_table
+from diffbench.report.answers import curves as run_curves
 from diffbench.report.convergence import orders_table, solver_errors
-from diffbench.report.findings import Agreement, Best, agreements, best_per_budget
+from diffbench.report.findings import Agreement, Best, agreements, asked_once, best_per_budget
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, main_metric, models, number, title, unique
 from diffbench.report.tables import Entry, Table, best_table, results_table
@@ -16,12 +18,13 @@ from diffbench.report.tables import Entry, Table, best_table, results_table
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the run folder: its stem under ``figures/``, and what is below it."""
+    """A figure of the run folder: its stem under ``figures/``, what is below it, and whether the HTML page holds it."""
 
     name: str
     caption: str
     alt: str
     has_csv: bool
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class Content:
     name: str
     counts: str
     metric: str | None
-    answers: tuple[tuple[str, str], ...]
+    answers: tuple[tuple[str, tuple[str, ...]], ...]
     best: Table | None
+    front: Table | None
+    iso: Table | None
     orders: Table | None
     agreements: tuple[Agreement, ...]
     pictures: tuple[Picture, ...]
@@ -55,17 +60,21 @@ _RULES = {
 def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
     """Work out what the page says of ``run``."""
     metric = main_metric(run.cells)
-    found = best_per_budget(run.cells, metric, run.worse) if metric else []
+    worse = asked_once(run.worse)
+    found = best_per_budget(run.cells, metric, worse) if metric else []
+    curves = run_curves(run, metric) if metric else []
     return Content(
         name=run.name,
         counts=_counts(run.cells),
         metric=title(metric) if metric else None,
-        answers=tuple((model, _answer(found, model)) for model in models(run.cells)),
+        answers=tuple((model, tuple(_answers(run, metric, found, curves, model))) for model in models(run.cells)),
         best=best_table(found, metric) if metric and found else None,
+        front=front_table(run, metric) if metric else None,
+        iso=iso_table(curves, metric) if metric else None,
         orders=orders_table(run),
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
-        results=results_table(run.cells, worse=run.worse),
+        results=results_table(run.cells, worse=worse),
         rule=_RULES[all(best.paired for best in found if best.compared > 1)],
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
@@ -79,6 +88,16 @@ def _counts(cells: Sequence[CellView]) -> str:
     said = "".join(f", {count} {status}" for status, count in by.items() if count)
     counted = {"model": len(models(cells)), "sampler": len(unique(c.series for c in cells)), "cell": len(cells)}
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counted.items()) + said
+
+
+def _answers(
+    run: RunFolder, metric: str | None, found: Sequence[Best], curves: Sequence[Curve], model: str
+) -> Iterator[str]:
+    """Best at each budget, what a quality costs, the front."""
+    yield _answer(found, model)
+    if metric is not None:
+        mine = [cell for cell in run.cells if cell.model == model]
+        yield from filter(None, (iso_sentence(curves, model, metric), front_sentence(mine, metric)))
 
 
 def _answer(found: Sequence[Best], model: str) -> str:

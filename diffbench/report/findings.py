@@ -18,6 +18,19 @@ Worse = Callable[[Sequence[CellView], str], list[bool] | None]
 """(cells, metric) -> for each whether another is better by a paired test; None where that can't be tested."""
 
 
+def asked_once(worse: Worse) -> Worse:
+    """The same, testing the same cells only once: the tests of a large run take seconds."""
+    known: dict[tuple[object, ...], list[bool] | None] = {}
+
+    def ask(cells: Sequence[CellView], metric: str) -> list[bool] | None:
+        key = (metric, *map(id, cells))
+        if key not in known:
+            known[key] = worse(cells, metric)
+        return known[key]
+
+    return ask
+
+
 @dataclass(frozen=True)
 class Best:
     """The best cell of a model at one budget, and those not told apart from it, ``paired`` or by their intervals."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from markupsafe import Markup, escape
 
 from diffbench.report.content import Content
 from diffbench.report.frame import printable
+from diffbench.report.page_data import script_text
 from diffbench.report.tables import Table, markdown, markdown_text
 from diffbench.store.atomic import read_bytes
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
+_SCRIPT = ("dom", "chart", "figures", "table", "samples")  # samples.js, the last, starts all of them
 
 
 def _environment(**options: Any) -> Environment:
@@ -34,23 +37,38 @@ def _block(text: str) -> Markup:
     return Markup("\n").join(escape(printable(line.expandtabs())) for line in text.splitlines())
 
 
-def render_html(page: Content, figures: Path) -> str:
-    """The page as one HTML file that asks for nothing: images and style inside, no script.
+def render_html(page: Content, figures: Path, data: Any) -> str:
+    """The page as one HTML file that asks for nothing: images, style, script and ``data`` (JSON-able) are inside.
 
     Raises:
         StoreError: a figure that the page shows can't be read from ``figures``.
     """
-    images = {picture.name: png(read_bytes(figures / f"{picture.name}.png")) for picture in page.pictures}
-    return render_page("report.html.j2", page=page, images=images)
+    shown = [picture.name for picture in page.pictures if picture.shown]
+    images = {name: png(read_bytes(figures / f"{name}.png")) for name in shown}
+    parts = "\n".join((_TEMPLATES / "script" / f"{part}.js").read_text(encoding="utf-8") for part in _SCRIPT)
+    script = f'(() => {{\n"use strict";\n{parts}}})();\n'
+    return render_page(
+        "report.html.j2",
+        styles=("report.css", "page.css"),
+        page=page,
+        images=images,
+        data=Markup(script_text(data)),
+        script=Markup(script),
+        script_sha256=_digest(script),
+    )
 
 
-def render_page(template: str, **context: Any) -> str:
+def render_page(template: str, styles: Sequence[str] = ("report.css",), **context: Any) -> str:
     """A template as one HTML file that asks for nothing, in the style of all pages."""
     environment = _environment(autoescape=True, finalize=_plain)
     environment.filters["block"] = _block
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template(template).render(style=Markup(style), style_sha256=digest, **context)
+    style = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in styles)
+    return environment.get_template(template).render(style=Markup(style), style_sha256=_digest(style), **context)
+
+
+def _digest(text: str) -> str:
+    """The hash by which a policy allows what is inside of a style or a script element."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def png(data: bytes) -> Markup:

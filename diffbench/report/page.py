@@ -7,11 +7,15 @@ from pathlib import Path
 
 from diffbench.document.words import slug
 from diffbench.report import convergence, figures
+from diffbench.report.answers import curves
 from diffbench.report.content import Content, Picture, content
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import main_metric, models, title
 from diffbench.report.grids import TILE, grids
 from diffbench.report.html import render_html, render_markdown
+from diffbench.report.iso_figure import iso_quality
+from diffbench.report.iso_figure import stem as iso_stem
+from diffbench.report.page_data import page_data
 from diffbench.report.pareto import pareto
 from diffbench.report.style import paper_style
 from diffbench.report.tables import Table, latex, markdown
@@ -28,8 +32,10 @@ def draw(run: Path) -> list[Path]:
     folder = open_run(run)
     drawn = _figures(folder, run / "figures")
     page = content(folder, _pictures(folder, {path.name for path in drawn}))
+    metric = main_metric(folder.cells)
+    data = page_data(folder, curves(folder, metric) if metric else [])
     tables = _tables(page, run / "tables")
-    written = {"report.md": render_markdown(page), "report.html": render_html(page, run / "figures")}
+    written = {"report.md": render_markdown(page), "report.html": render_html(page, run / "figures", data)}
     for name, text in written.items():
         write_atomically(run / name, text.encode())
     return [run / "report.html", run / "report.md", *drawn, *tables]
@@ -43,7 +49,7 @@ def _figures(run: RunFolder, folder: Path) -> list[Path]:
         evaluations = "evaluations per sample (NFE)"
         solved = [path for m in convergence.solver_errors(run) for path in convergence.convergence(run, m, folder)]
         if metric in convergence.solver_errors(run):  # alone: its one figure says what the others would
-            return [*solved, *grids(run, metric, folder)]
+            return [*solved, *iso_quality(run, metric, curves(run, metric), folder), *grids(run, metric, folder)]
         return [
             *solved,
             *figures.quality_against(run, metric, figures.evaluations, f"{slug(metric)}_vs_nfe", evaluations, folder),
@@ -51,6 +57,7 @@ def _figures(run: RunFolder, folder: Path) -> list[Path]:
                 run, metric, figures.seconds, f"{slug(metric)}_vs_seconds", "seconds per image", folder
             ),
             *pareto(run, metric, folder),
+            *iso_quality(run, metric, curves(run, metric), folder),
             *grids(run, metric, folder),
         ]
 
@@ -77,11 +84,19 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
             "and as good as one on it, by point values; pale cells are dominated.",
             f"{name} against seconds per image, with the front",
         ),
+        (
+            iso_stem(metric),
+            f"Evaluations per sample at which a sampler first reaches a given {name}; between two measured budgets its "
+            "curve is taken as straight in log cost and log score. Bands are where the curves of the better and the "
+            "worse ends of the 95% intervals reach it.",
+            f"Evaluations needed against the {name} to reach, one panel a model",
+        ),
     ]
     for metric in convergence.solver_errors(run):
         wanted.append(
             (convergence.stem(metric), convergence.caption(run, metric), f"{title(metric)} against NFE, log-log")
         )
+    static = [convergence.stem(metric) for metric in convergence.solver_errors(run)]
     for model in models(run.cells):
         tiles = f"{model}: samples 0 to {TILE[0] * TILE[1] - 1} of every cell; all tiles start from the same noise."
         best = f"{model}: samples of its best cell."
@@ -90,14 +105,23 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
             (f"best_{slug(model)}", best, f"Samples of the best cell of {model}"),
         ]
     return [
-        Picture(stem, caption, alt, f"{stem}.csv" in files) for stem, caption, alt in wanted if f"{stem}.png" in files
+        Picture(stem, caption, alt, f"{stem}.csv" in files, stem in static)
+        for stem, caption, alt in wanted
+        if f"{stem}.png" in files
     ]
 
 
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
     bold = f"bold: the best of a budget and those not told apart from it: {page.rule}"
-    for name, table in (("results", page.results), ("best", page.best), ("orders", page.orders), ("gaps", page.gaps)):
+    for name, table in (
+        ("results", page.results),
+        ("best", page.best),
+        ("iso", page.iso),
+        ("front", page.front),
+        ("orders", page.orders),
+        ("gaps", page.gaps),
+    ):
         if table is None:
             continue
         comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []

