@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,21 +69,29 @@ def iso_table(found: Sequence[Curve], metric: str) -> Table | None:
         mine = [curve for curve in found if curve.model == model]
         for index, need in enumerate(mine[0].needed):
             groups.append(len(rows))
-            asked = [(curve.line, curve.needed[index]) for curve in mine]
-            known = [n.nfe.value for _, n in asked if n.nfe.value is not None]
-            least = min(known, default=None)
-            for line, one in sorted(asked, key=lambda item: (item[1].nfe.value is None, item[1].nfe.value or 0.0)):
-                best = one.nfe.value is not None and one.nfe.value == least
-                texts = (model, number(need.target), line, cost_text(one.nfe), cost_text(one.seconds))
+            asked = sorted(((curve.line, curve.needed[index]) for curve in mine), key=lambda item: _order(item[1].nfe))
+            least = min((n.nfe.value for _, n in asked if n.nfe.value is not None), default=math.inf)
+            bounds = [n.nfe.at_most for _, n in asked if n.nfe.at_most is not None]
+            for line, one in asked:
+                best = one.nfe.at_most is not None or (one.nfe.value == least and all(least < b for b in bounds))
+                texts = (model, f"{need.target:g}", line, cost_text(one.nfe), cost_text(one.seconds))
                 why = one.nfe.reason or one.seconds.reason or ""
                 rows.append((*(Entry(text, best and column == 2) for column, text in enumerate(texts)), Entry(why)))
     columns = ("model", title(metric), "sampler", "evaluations needed", "seconds per image", "note")
     return Table(columns, tuple(rows), (1, 3, 4), tuple(groups)) if rows else None
 
 
+def _order(cost: Cost) -> tuple[int, float]:
+    """Cheapest first: what was reached at the smallest measured cost, what was crossed, what did not suffice."""
+    if cost.at_most is not None:
+        return 0, cost.at_most
+    return (2, 0.0) if cost.value is None else (1, cost.value)
+
+
 def cost_text(cost: Cost) -> str:
-    """``12.3 [9.80, 16.0]``; an end beyond the measured budgets is a question mark, a missing value an en dash."""
-    value = number(cost.value)
+    """``12.3 [9.80, 16.0]``; beyond the measured budgets ``≤ 5`` or ``> 50``, and ``?`` for the end of an interval."""
+    bound = next((f"{word} {limit:.3g}" for word, limit in (("≤", cost.at_most), (">", cost.at_least)) if limit), None)
+    value = bound or number(cost.value)
     if cost.low is None and cost.high is None:
         return value
     low, high = ("?" if end is None else number(end) for end in (cost.low, cost.high))
@@ -90,21 +99,18 @@ def cost_text(cost: Cost) -> str:
 
 
 def iso_sentence(found: Sequence[Curve], model: str, metric: str) -> str | None:
-    """``FID 6 takes dpmpp-2m 6.1 evaluations, heun 9.4, ddim 14; ddpm does not reach it.``, of the middle target."""
+    """``evaluations to reach FID 6: dpmpp-2m 6.1, heun 9.4; not reached by ddpm``, of the middle target."""
     mine = [curve for curve in found if curve.model == model and curve.needed]
     if not mine:
         return None
     place = len(mine[0].needed) // 2
     asked = [(curve.line, curve.needed[place]) for curve in mine]
-    reached = sorted((n.nfe.value, line) for line, n in asked if n.nfe.value is not None)
-    early = [line for line, n in asked if (n.nfe.reason or "").startswith("reached")]
-    never = [line for line, n in asked if (n.nfe.reason or "").startswith("not reached")]
-    if not reached:
-        return None
-    said = [f"{line} {number(value)}{'' if index else ' evaluations'}" for index, (value, line) in enumerate(reached)]
-    more = [f"{', '.join(early)} less than was measured"] if early else []
-    missed = [f"not reached by {', '.join(never)}"] if never else []
-    return "; ".join([f"{title(metric)} {number(asked[0][1].target)} takes {', '.join(said)}", *more, *missed])
+    asked.sort(key=lambda item: _order(item[1].nfe))
+    spent = [(line, n.nfe.value or n.nfe.at_most, n.nfe.value is None) for line, n in asked if n.nfe.at_least is None]
+    said = [f"{line} {'at most ' if bound else ''}{cost:.3g}" for line, cost, bound in spent if cost is not None]
+    never = [line for line, n in asked if n.nfe.at_least is not None]
+    missed = f"; not reached by {', '.join(never)}" if never else ""
+    return f"evaluations to reach {title(metric)} {asked[0][1].target:g}: {', '.join(said)}{missed}" if said else None
 
 
 def exact(value: float) -> Measured:
@@ -148,7 +154,7 @@ def front_table(run: RunFolder, metric: str) -> Table | None:
         (
             Entry("front" if stands[id(c)] == "front" else "possible"),
             *(Entry(text, stands[id(c)] == "front") for text in (c.model, c.series)),
-            Entry(number(c.nfe)),
+            Entry("–" if c.nfe is None else f"{c.nfe:.4g}"),
             Entry(number(c.value(SECONDS))),
             Entry(with_interval(c[metric])),
         )

@@ -34,12 +34,16 @@ class Cost:
 
     ``low`` and ``high`` are where the curves of the better and of the worse ends of the scores' 95% intervals reach
     the target; None where such a curve does not cross it within the measured budgets, or there are no intervals.
+    Without a value it is ``at_most`` what was reached at the smallest measured cost already, or ``at_least`` what did
+    not suffice.
     """
 
     value: float | None
     low: float | None
     high: float | None
     reason: str | None = None
+    at_most: float | None = None
+    at_least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,17 @@ def needed(points: Sequence[Point], target: float, lower: bool = True) -> Needed
     ends = [[p.score.low for p in curve], [p.score.high for p in curve]]
     better, worse = ends if lower else ends[::-1]
     places = [_first(scores, target, lower, logs) for scores in (values, better, worse)]
-    reason = _reason(curve, values, target, lower) if places[0] is None else None
     spent = [p.nfe for p in curve]
     timed = [p.seconds for p in curve]
-    return Needed(target, _cost(spent, places, reason), _cost(timed, places, reason))
+    if places[0] is not None:
+        return Needed(target, _cost(spent, places), _cost(timed, places))
+    early = values[0] <= target if lower else values[0] >= target
+    if early:
+        reason = f"reached at the smallest measured cost already, {spent[0]:.4g} evaluations"
+    else:
+        best = min(values) if lower else max(values)
+        reason = f"not reached by {spent[-1]:.4g} evaluations; the best there is {number(best)}"
+    return Needed(target, _bounded(spent, places, early, reason), _bounded(timed, places, early, reason))
 
 
 def _first(scores: Sequence[float | None], target: float, lower: bool, logs: bool) -> _Place | None:
@@ -98,11 +109,15 @@ def _height(score: float, lower: bool, logs: bool) -> float:
     return height if lower else -height
 
 
-def _cost(costs: Sequence[float | None], places: Sequence[_Place | None], reason: str | None) -> Cost:
+def _cost(costs: Sequence[float | None], places: Sequence[_Place | None]) -> Cost:
     value, low, high = (None if place is None else _between(costs, place) for place in places)
-    if reason is None and value is None:
-        return Cost(None, None, None, "not timed at the budgets around it")
-    return Cost(value, low, high, reason)
+    return Cost(value, low, high, "not timed at the budgets around it" if value is None else None)
+
+
+def _bounded(costs: Sequence[float | None], places: Sequence[_Place | None], early: bool, reason: str) -> Cost:
+    """A cost that lies beyond the measured ones, on the side of the smallest or of the largest."""
+    _, low, high = (None if place is None else _between(costs, place) for place in places)
+    return Cost(None, low, high, reason, costs[0] if early else None, None if early else costs[-1])
 
 
 def _between(costs: Sequence[float | None], place: _Place) -> float | None:
@@ -111,13 +126,6 @@ def _between(costs: Sequence[float | None], place: _Place) -> float | None:
     if before is None or after is None:
         return None
     return math.exp((1 - fraction) * math.log(before) + fraction * math.log(after))
-
-
-def _reason(curve: Sequence[Point], values: Sequence[float], target: float, lower: bool) -> str:
-    if (values[0] <= target) if lower else (values[0] >= target):
-        return f"reached at the smallest measured cost already, {curve[0].nfe:.4g} evaluations"
-    best = min(values) if lower else max(values)
-    return f"not reached by {curve[-1].nfe:.4g} evaluations; the best there is {number(best)}"
 
 
 def targets(curves: Sequence[Sequence[Point]], lower: bool = True, most: int = 4) -> list[float]:

@@ -31,7 +31,7 @@ from diffbench.store.kept import kept_trajectories
 from diffbench.store.shards import Store
 
 SAMPLE_BYTES = 9_000_000  # of all sheets of samples in the page, and of all trajectories
-TRAJECTORY_BYTES = 5_000_000
+TRAJECTORY_BYTES = 8_000_000
 
 
 def page_data(run: RunFolder, curves: Sequence[Curve]) -> dict[str, Any]:

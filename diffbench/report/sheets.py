@@ -34,6 +34,7 @@ class Quality:
 QUALITIES = (
     Quality(16, 256, None), Quality(16, 256, 90), Quality(16, 128, 90), Quality(16, 128, 75),
     Quality(8, 96, 75), Quality(4, 96, 75), Quality(4, 64, 60), Quality(2, 48, 50),
+    Quality(1, 48, 50),
 )  # fmt: skip
 
 

@@ -62,6 +62,8 @@ def test_beyond_the_range_there_is_no_value_but_a_reason():
     assert late.nfe.value is None and late.nfe.reason == "not reached by 50 evaluations; the best there is 6.50"
     assert early.nfe.value is None and early.seconds.value is None
     assert early.nfe.reason == "reached at the smallest measured cost already, 5 evaluations"
+    assert (late.nfe.at_least, late.nfe.at_most) == (50, None) and late.seconds.at_least == pytest.approx(0.5)
+    assert (early.nfe.at_least, early.nfe.at_most) == (None, 5) and early.seconds.at_most == pytest.approx(0.05)
     assert needed(points, 6.0).nfe.low is not None  # the better ends do get there, at 5.5
     assert needed([], 5.0).nfe.reason == needed([Point(5, None, score(None))], 5.0).nfe.reason == "no cell was scored"
     untimed = needed(curve([40.0, 17.0, 9.0, 6.5], seconds=None), 10.0)

@@ -72,7 +72,7 @@ function front(scope, by) {
     .sort((a, b) => costOf(a, by)[0] - costOf(b, by)[0]).map((cell) => ({
       x: costOf(cell, by)[0], y: cell.scores[metric][0], xs: span(costOf(cell, by)), ys: span(cell.scores[metric]),
       pale: stand(cell) === "dominated", ring: stand(cell) === "open", size: stand(cell) === "front" ? 1.2 : 0.9,
-      fill: several ? FILLS[cell.model % FILLS.length] : "full", number: stand(cell) === "front" ? best.indexOf(cell) + 1 : null,
+      fill: several ? FILLS[cell.model % FILLS.length] : "full", number: stand(cell) === "front" && best.length <= 15 ? best.indexOf(cell) + 1 : null,
       text: `${told(cell, metric)}\n${{ front: "on the front", open: "not on the front; the intervals leave room for it", dominated: "dominated" }[stand(cell)]}` })) })).filter((line) => line.points.length);
   chart(host, { title: `${titled(metric).title} against ${AXES[by]} with the Pareto front`, xLabel: AXES[by], yLabel: titled(metric).title, lines,
     stairs: best.map((cell) => [costOf(cell, by)[0], cell.scores[metric][0]]), stairsFromBelow: !titled(metric).lower, xTicks: by === "nfe" ? budgetTicks(cells) : null });

@@ -55,9 +55,9 @@ function filterable(table, host) {
 }
 
 function tables() {
+  for (const long of document.querySelectorAll("table")) if (long.tBodies[0].rows.length > 24) long.parentElement.classList.add("tall");
   const table = document.querySelector("table.sortable");
   if (!table) return;
-  if (table.tBodies[0].rows.length > 24) table.parentElement.classList.add("tall");
   sortable(table);
   filterable(table, byId("table-controls"));
 }
