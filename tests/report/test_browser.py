@@ -258,6 +258,19 @@ def test_everything_has_a_name_a_place_and_a_ring(page):
     print(f"{sum(stops.values())} tab stops with a ring, {len(ids)} ids, {len(levels)} headings")
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_axe_finds_no_fault(browser, page_file, width, scheme):
+    """Deque's axe-core: WCAG 2.1 A and AA, and what it calls best practice."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra: test)")
+    with opened(browser, page_file, width, 800, scheme) as page:
+        page.wait_for_selector("#panels svg")
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+        found = axe.Axe().run(page, options=rules)
+        assert found.violations_count == 0, found.generate_report()
+        print(f"{width} px, {scheme}: axe {len(found.response['passes'])} rules passed, 0 violated")
+
+
 def shape(page):
     """How often each element occurs, whatever its text."""
     return Counter(page.evaluate("[...document.querySelectorAll('*')].map((e) => e.tagName.toLowerCase())"))
