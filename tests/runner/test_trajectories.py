@@ -7,6 +7,8 @@ from tiny_model import write_checkpoint
 from tiny_run import cells, run, shards, tiny_suite
 
 from diffbench.diffusion.denoiser import Denoised
+from diffbench.errors import StoreError
+from diffbench.runner.gc import free
 from diffbench.runner.trajectories import Recorded, trajectories
 from diffbench.store.kept import FRAMES, kept_images, kept_trajectories
 from diffbench.store.shards import Store
@@ -61,6 +63,19 @@ def test_as_many_as_the_first_batch_holds_and_made_when_asked_for_later(checkpoi
     assert run(suite, tmp_path).sampled == 2  # the first shard of both distinct cells
     assert len(kept_trajectories(Store(tmp_path), cell.id).frames) == 2
     assert run(suite, tmp_path).sampled == 0
+
+
+def test_they_stay_where_features_are_freed(checkpoint, tmp_path):
+    suite = keeping(checkpoint, 2)
+    run(suite, tmp_path)
+    cell = cells(suite)["ddim"]
+    before = kept_trajectories(Store(tmp_path), cell.id)
+    assert free(tmp_path, features=True) and not list(tmp_path.glob("cells/*/*mnist-features.safetensors"))
+    np.testing.assert_array_equal(kept_trajectories(Store(tmp_path), cell.id).frames, before.frames)
+    (path,) = tmp_path.glob(f"cells/{cell.id}/*.trajectories.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StoreError, match="does not match the sha256"):
+        kept_trajectories(Store(tmp_path), cell.id)
 
 
 class Half:

@@ -66,6 +66,7 @@ def test_a_shard_without_a_manifest_is_missing(store):
         (Wanted("p", {"eyes": "cd"}, 1), "this eyes"),
         (Wanted("p", {"ears": "ab"}, 1), "this ears"),
         (Wanted("p", {"eyes": "ab"}, 2), "fewer images"),
+        (Wanted("p", {"eyes": "ab"}, 1, trajectories=1), "fewer trajectories"),
     ],
 )
 def test_a_shard_of_other_circumstances_is_stale(store, need, words):
