@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from diffbench.report.answers import Curve, levels
 from diffbench.report.figures import column_count, heading, panels
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import lower_is_better, models, title, unique
-from diffbench.report.iso_quality import needed
+from diffbench.report.iso_quality import band, needed
 from diffbench.report.style import WIDTH, Look, legend, log_axis, looks, save
 
 _COLUMNS = ("model", "sampler", "target", "evaluations", "evaluations_low", "evaluations_high", "evaluations_reason",
@@ -30,11 +29,10 @@ def iso_quality(run: RunFolder, metric: str, curves: Sequence[Curve], folder: Pa
     look = looks(run)
     figure, drawn_in = panels(len(names), share_y=False)
     for index, (axes, model) in enumerate(zip(drawn_in, names, strict=True)):
-        asked = levels(curves, model)
         for curve in (one for one in curves if one.model == model):
-            _line(axes, curve, asked, lower, look[curve.line])
+            _line(axes, curve, levels(curves, model), lower, look[curve.line])
         axes.set_title(heading(model, names[model], len(names)), loc="left")
-        _scale(axes, curves, model, asked, len(names))
+        _scale(axes, curves, model, list(names))
         axes.set_xlabel(f"{title(metric)} to reach" if index >= len(names) - column_count(len(names)) else "")
         axes.tick_params(labelbottom=True)
         if index % column_count(len(names)) == 0:
@@ -49,29 +47,26 @@ def stem(metric: str) -> str:
 
 
 def _line(axes: Axes, curve: Curve, asked: Sequence[float], lower: bool, look: Look) -> None:
-    costs = [(level, needed(curve.points, level, lower).nfe) for level in asked]
-    axes.plot(
-        [level for level, cost in costs if cost.value is not None],
-        [cost.value for _, cost in costs if cost.value is not None],
-        color=look.colour, linestyle=look.line, linewidth=1.2,
-    )  # fmt: skip
-    axes.fill_between(
-        [level for level, _ in costs],
-        [math.nan if cost.low is None or cost.high is None else cost.low for _, cost in costs],
-        [math.nan if cost.low is None or cost.high is None else cost.high for _, cost in costs],
-        color=look.colour, alpha=0.14, linewidth=0,
-    )  # fmt: skip
+    found = [one for level in asked if (one := needed(curve.points, level, lower)).nfe.value is not None]
+    axes.plot([n.target for n in found], [n.nfe.value or 0.0 for n in found], color=look.colour, linestyle=look.line,
+              linewidth=1.2)  # fmt: skip
+    spans = [(n.target, *ends) for n in found if (ends := band(curve.points, n)) is not None]
+    axes.fill_between([t for t, *_ in spans], [a for _, a, _ in spans], [b for *_, b in spans], color=look.colour,
+                      alpha=0.14, linewidth=0)  # fmt: skip
     reached = [(n.target, n.nfe.value) for n in curve.needed if n.nfe.value is not None]
     axes.plot([t for t, _ in reached], [v for _, v in reached], color=look.colour, marker=look.marker, linestyle="",
               markersize=4, markeredgecolor="white", markeredgewidth=0.4)  # fmt: skip
 
 
-def _scale(axes: Axes, curves: Sequence[Curve], model: str, asked: Sequence[float], count: int) -> None:
+def _scale(axes: Axes, curves: Sequence[Curve], model: str, names: Sequence[str]) -> None:
+    """Scores are on one axis for all panels, evaluations on each one's own."""
     spent = [point.nfe for curve in curves if curve.model == model for point in curve.points]
     log_axis(axes, "y", min(spent) / 1.1, max(spent) * 1.1, 1.8)
-    if asked[0] > 0 and asked[-1] > asked[0]:
-        room = max(1.6, asked[-1] / asked[0]) ** 0.05
-        log_axis(axes, "x", asked[0] / room, asked[-1] * room, WIDTH / max(2, column_count(count)) - 0.25)
+    asked = [level for name in names for level in levels(curves, name)]
+    low, high = min(asked), max(asked)
+    if 0 < low < high:
+        room = max(1.6, high / low) ** 0.05
+        log_axis(axes, "x", low / room, high * room, WIDTH / max(2, column_count(len(names))) - 0.25)
 
 
 def _behind(curves: Sequence[Curve]) -> list[Sequence[object]]:

@@ -128,6 +128,19 @@ def _between(costs: Sequence[float | None], place: _Place) -> float | None:
     return math.exp((1 - fraction) * math.log(before) + fraction * math.log(after))
 
 
+def band(points: Sequence[Point], need: Needed, seconds: bool = False) -> tuple[float, float] | None:
+    """The ends of a cost's interval for a figure, cut off at the smallest and the largest measured cost.
+
+    None where there is no value, or a score without an interval.
+    """
+    cost = need.seconds if seconds else need.nfe
+    scored = [p for p in points if p.score.value is not None]
+    spent = [c for p in scored if (c := p.seconds if seconds else p.nfe) is not None]
+    if cost.value is None or any(p.score.low is None or p.score.high is None for p in scored):
+        return None
+    return min(spent) if cost.low is None else cost.low, max(spent) if cost.high is None else cost.high
+
+
 def targets(curves: Sequence[Sequence[Point]], lower: bool = True, most: int = 4) -> list[float]:
     """Round scores, the easiest first, that as many of the curves as possible cross between their measured budgets."""
     values = [p.score.value for curve in curves for p in curve if p.score.value is not None]

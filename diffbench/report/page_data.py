@@ -24,7 +24,7 @@ from diffbench.report.frame import (
     title,
     with_interval,
 )
-from diffbench.report.iso_quality import Needed, Standing, needed
+from diffbench.report.iso_quality import Needed, Standing, band, needed
 from diffbench.report.sheets import QUALITIES, Quality, sheets
 from diffbench.report.style import looks
 from diffbench.store.kept import kept_trajectories
@@ -118,9 +118,14 @@ def _curve(
     return {
         "model": names.index(one.model),
         "line": lines.index(one.line),
-        "levels": [_needed(level) for level in asked if level.nfe.value is not None],
+        "levels": [_drawn(one, level) for level in asked if level.nfe.value is not None],
         "targets": [_needed(need) for need in one.needed if need.nfe.value is not None],
     }
+
+
+def _drawn(one: Curve, need: Needed) -> list[float | None]:
+    nfe, seconds = band(one.points, need), band(one.points, need, seconds=True)
+    return [need.target, need.nfe.value, *(nfe or (None, None)), need.seconds.value, *(seconds or (None, None))]
 
 
 def _needed(need: Needed) -> list[float | None]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbench.report.frame import Measured
-from diffbench.report.iso_quality import Point, needed, standing, targets
+from diffbench.report.iso_quality import Point, band, needed, standing, targets
 
 
 def score(value, low=None, high=None):
@@ -71,6 +71,17 @@ def test_beyond_the_range_there_is_no_value_but_a_reason():
     assert untimed.seconds.value is None and untimed.seconds.reason == "not timed at the budgets around it"
     with pytest.raises(ValueError, match="finite"):
         needed(points, math.nan)
+
+
+def test_a_band_is_cut_off_at_the_measured_costs():
+    points = curve([40.0, 17.0, 9.0, 6.5], half=1.5)
+    both, late = needed(points, 10.0), needed(points, 7.0)
+    assert band(points, both) == (both.nfe.low, both.nfe.high)
+    assert band(points, late) == (late.nfe.low, 50) and band(points, late, seconds=True)[1] == pytest.approx(0.5)
+    early = needed(points, 39.0)
+    assert early.nfe.low is None and band(points, early) == (5, early.nfe.high)
+    assert band(points, needed(points, 1.0)) is None
+    assert band(curve([40.0, 17.0, 9.0, 6.5]), both) is None
 
 
 def test_the_first_crossing_counts_where_a_curve_comes_back():
