@@ -235,6 +235,11 @@ def read(folder: Path) -> pd.DataFrame:
     path = folder / PARQUET
     if not path.is_file():
         raise StoreError(f"{folder}: no {PARQUET} here; not a run folder, or the run has no results yet")
+    return read_file(path)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """The results table in a file, such as a copy of a run's or of a score's. Raises StoreError as :func:`read`."""
     try:
         table = pq.read_table(io.BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException, ValueError) as error:

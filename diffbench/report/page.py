@@ -13,8 +13,8 @@ from diffbench.report.frame import main_metric, models, title
 from diffbench.report.grids import TILE, grids
 from diffbench.report.html import render_html, render_markdown
 from diffbench.report.pareto import pareto
-from diffbench.report.style import paper_style
 from diffbench.report.tables import Table, latex, markdown
+from diffbench.report.themes import style
 from diffbench.results import csv_bytes
 from diffbench.store.atomic import write_atomically
 
@@ -25,19 +25,23 @@ def draw(run: Path) -> list[Path]:
     Raises:
         StoreError: the folder holds no results, or one of its files is corrupt; names the file.
     """
-    folder = open_run(run)
-    drawn = _figures(folder, run / "figures")
-    page = content(folder, _pictures(folder, {path.name for path in drawn}))
-    tables = _tables(page, run / "tables")
-    written = {"report.md": render_markdown(page), "report.html": render_html(page, run / "figures")}
+    return draw_into(open_run(run), run)
+
+
+def draw_into(run: RunFolder, out: Path, theme: str = "paper") -> list[Path]:
+    """The same of a run, or of several seen as one, into any folder. Raises StoreError, and UsageError for a theme."""
+    drawn = _figures(run, out / "figures", theme)
+    page = content(run, _pictures(run, {path.name for path in drawn}))
+    tables = _tables(page, out / "tables")
+    written = {"report.md": render_markdown(page), "report.html": render_html(page, out / "figures")}
     for name, text in written.items():
-        write_atomically(run / name, text.encode())
-    return [run / "report.html", run / "report.md", *drawn, *tables]
+        write_atomically(out / name, text.encode())
+    return [out / "report.html", out / "report.md", *drawn, *tables]
 
 
-def _figures(run: RunFolder, folder: Path) -> list[Path]:
+def _figures(run: RunFolder, folder: Path, theme: str) -> list[Path]:
     metric = main_metric(run.cells)
-    with paper_style():
+    with style(theme):
         if metric is None:
             return grids(run, None, folder)
         evaluations = "evaluations per sample (NFE)"
