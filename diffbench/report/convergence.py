@@ -13,11 +13,12 @@ from matplotlib.patches import Patch
 
 from diffbench.catalog import METRICS
 from diffbench.document.words import slug
+from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, evaluations, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
 from diffbench.report.layout import column_count, heading, panels
-from diffbench.report.save import save, signatures_of
+from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import Look, decades, legend, log_axis, looks, shorten, shorten_apart
 from diffbench.report.tables import Entry, Table
 from diffbench.report.themes import setting
@@ -57,9 +58,14 @@ def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     figure = convergence_figure(run, metric)
     if figure is None:
         return []
-    orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
+    return save(figure, folder, stem(metric), *convergence_data(run, metric))
+
+
+def convergence_data(run: RunFolder, metric: str) -> tuple[Behind, list[str]]:
+    """The table behind the figure, with fitted orders, and the signatures of its scores."""
     drawn = _resolvable(run, metric)
-    return save(figure, folder, stem(metric), behind(drawn, (metric,), **orders), signatures_of(drawn, [metric]))
+    orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
+    return behind(drawn, (metric,), **orders), signatures_of(drawn, [metric])
 
 
 def _resolvable(run: RunFolder, metric: str) -> list[CellView]:
@@ -154,7 +160,7 @@ def _panels(count: int, samplers: int, axes: Axes | None) -> tuple[Figure, list[
     size = (setting().width, 2.5 * theme.scale**0.5 * rows + below)
     if count == 1 and not setting().narrow:
         size = (setting().width * 0.75, max(2.6 * theme.scale**0.5, below))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Drawn(figsize=size, layout="constrained")
     found: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in found[count:]:
         spare.remove()

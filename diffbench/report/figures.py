@@ -19,7 +19,7 @@ from diffbench.report.layout import evaluation_ticks, panel_heading, panel_width
 from diffbench.report.layout import extent as extent
 from diffbench.report.layout import heading as heading
 from diffbench.report.panels import Panel, by_model
-from diffbench.report.save import save, signatures_of
+from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import STOCHASTIC, Look, legend, log_axis, looks
 from diffbench.report.themes import setting
 
@@ -47,8 +47,13 @@ def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, 
     figure = quality_figure(run, metric, x, x_label)
     if figure is None:
         return []
+    return save(figure, folder, name, *quality_data(run, metric, x))
+
+
+def quality_data(run: RunFolder, metric: str, x: X) -> tuple[Behind, list[str]]:
+    """The table behind such a figure, and the signatures of its scores."""
     shown = quality_cells(run, metric, x) + given_cells(run, metric)
-    return save(figure, folder, name, behind(shown, (metric, SECONDS)), signatures_of(shown, [metric]))
+    return behind(shown, (metric, SECONDS)), signatures_of(shown, [metric])
 
 
 def quality_cells(run: RunFolder, metric: str, x: X) -> list[CellView]:
@@ -111,10 +116,10 @@ def stochastic_handle(drawn: Iterable[Look]) -> list[Line2D]:
     return [Line2D([], [], color=setting().theme.quiet, linestyle=STOCHASTIC, label="stochastic sampler")]
 
 
-def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[[CellView], Any]) -> Any:
+def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[[CellView], Any]) -> Behind:
     """Columns and rows of the CSV behind a figure."""
     header = [*_COLUMNS, *(f"{m}{end}" for m in metrics for end in ("", "_low", "_high")), *extra]
-    rows = [
+    rows: list[Sequence[Any]] = [
         [
             *(cell.id if column == "cell" else getattr(cell, column) for column in _COLUMNS),
             *(value for m in metrics for value in (cell[m].value, cell[m].low, cell[m].high)),

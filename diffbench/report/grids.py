@@ -13,6 +13,7 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from diffbench.document.words import slug
+from diffbench.report.drawn import Drawn
 from diffbench.report.findings import best_cell
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, models, title, unique, value_and_half_width
@@ -106,7 +107,7 @@ def _grid(heading: str, cells: Sequence[CellView], images: dict[tuple[str, str],
     height, caption = width * tile_height / tile_width, (_CAPTION + 0.05) * size
     total_width = left + len(columns) * (width + _GAP) - _GAP + 0.05
     total_height = 0.46 * size + len(rows) * (height + caption)
-    figure = Figure(figsize=(total_width, total_height))
+    figure = Drawn(figsize=(total_width, total_height))
     figure.text(left / total_width, 1 - 0.06 * size / total_height, heading, fontsize=points + 0.5 * size, va="top")
     for i, series in enumerate(rows):
         bottom = total_height - 0.42 * size - height - i * (height + caption)
@@ -147,7 +148,7 @@ def _best(cell: CellView, kept: Images, metric: str | None) -> Figure:
     theme, sheet = setting().theme, mosaic(kept, *MOSAIC)
     side, above = min(setting().width, 3.5 * theme.scale), 0.42 * theme.scale
     height = side * sheet.shape[0] / sheet.shape[1]
-    figure = Figure(figsize=(side + 0.1, height + above))
+    figure = Drawn(figsize=(side + 0.1, height + above))
     box = 0.05 / (side + 0.1), 0.05 / (height + above), side / (side + 0.1), height / (height + above)
     axes = figure.add_axes(box)
     _show(axes, sheet)

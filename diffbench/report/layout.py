@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from diffbench.errors import UsageError
+from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView
 from diffbench.report.panels import Panel
@@ -41,7 +42,7 @@ def panels(count: int, share_y: bool, axes: Axes | None = None) -> tuple[Figure,
     rows = math.ceil(count / columns)
     width = setting().width * (0.62 if count == 1 and not setting().narrow else 1.0)
     high = 1.75 if setting().narrow else 2.25
-    figure = Figure(figsize=(width, (high * rows + 0.65) * theme.scale**0.5), layout="constrained")
+    figure = Drawn(figsize=(width, (high * rows + 0.65) * theme.scale**0.5), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)
     found: list[Axes] = list(grid.flat)
     for index, spare in enumerate(found[count:], start=count):

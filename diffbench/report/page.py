@@ -100,7 +100,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
-    bold = f"bold: the best of a budget and those not told apart from it: {page.rule}"
+    bold = f"bold: the best of a budget; dagger: not told apart from it: {page.rule}"
     for name, table in (("results", page.results), ("best", page.best), ("orders", page.orders), ("gaps", page.gaps)):
         if table is None:
             continue

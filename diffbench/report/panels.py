@@ -70,6 +70,7 @@ def scale_labels(scales: Iterable[Scale]) -> dict[Scale, str]:
     known = {own: _fields(own) for own in scales}
     names = list(dict.fromkeys(name for fields in known.values() for name in fields))
     apart = [name for name in names if len({json.dumps(fields.get(name)) for fields in known.values()}) > 1]
+    apart = [name for name in apart if name != "solution"]  # every model has its own
     shown = [name for name in apart if name not in _HIDDEN] or apart
     return {own: ", ".join(_said(name, fields.get(name)) for name in shown) for own, fields in known.items()}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from diffbench.report.direct import label_levels
+from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, floor_handle, floor_line, given_cells
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
 from diffbench.report.layout import extent, panels
 from diffbench.report.panels import by_scale
-from diffbench.report.save import save, signatures_of
+from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import Look, legend, log_axis, looks, shorten
 from diffbench.report.themes import setting, tint
 
@@ -45,11 +46,19 @@ def pareto(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     figure = pareto_figure(run, metric)
     if figure is None:
         return []
+    return save(figure, folder, "pareto", *pareto_data(run, metric))
+
+
+def pareto_data(run: RunFolder, metric: str) -> tuple[Behind, list[str]]:
+    """The table behind the figure, with what is on a front, and the signatures of its scores."""
     both, given = timed_cells(run, metric), given_cells(run, metric)
     fronts = {id(cell) for panel in by_scale(both, given, metric, machines=True) for cell in front(panel.cells, metric)}
-    data = behind([*both, *given], (metric, SECONDS), machine=lambda cell: cell.machine or None,
-                  on_front=lambda cell: id(cell) in fronts)  # fmt: skip
-    return save(figure, folder, "pareto", data, signatures_of([*both, *given], [metric]))
+    shown = [*both, *given]
+    extra: dict[str, Callable[[CellView], Any]] = {
+        "machine": lambda cell: cell.machine or None,
+        "on_front": lambda cell: id(cell) in fronts,
+    }
+    return behind(shown, (metric, SECONDS), **extra), signatures_of(shown, [metric])
 
 
 def timed_cells(run: RunFolder, metric: str) -> list[CellView]:
@@ -92,7 +101,7 @@ def _stacked(count: int, axes: Axes | None, longest: int) -> tuple[Figure, list[
         return panels(count, share_y=False, axes=axes)
     theme, width = setting().theme, setting().width
     high = 2.6 + 0.15 * longest * theme.scale if setting().narrow else 3.6 * theme.scale**0.5
-    figure = Figure(figsize=(width, high * count + 0.6 * theme.scale), layout="constrained")
+    figure = Drawn(figsize=(width, high * count + 0.6 * theme.scale), layout="constrained")
     return figure, list(figure.subplots(count, 1, squeeze=False).flat)
 
 
