@@ -12,9 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbench.api import Collected, Results, compare, history, open_reference, read, run, score
+    from diffbench.api import Collected, compare, history, open_reference, read, run, score
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
+    from diffbench.finished import Results
     from diffbench.runner.check import check
     from diffbench.runner.likelihood import likelihood
 
@@ -46,7 +47,7 @@ _HOMES = {
     "open_reference": "diffbench.api",
     "check": "diffbench.runner.check",
     "likelihood": "diffbench.runner.likelihood",
-    "Results": "diffbench.api",
+    "Results": "diffbench.finished",
     "SamplerEntry": "diffbench.catalog",
     "DiffbenchError": "diffbench.errors",
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from diffbench import results
 from diffbench.catalog import METRICS, SAMPLERS, SamplerEntry
 from diffbench.errors import UsageError
+from diffbench.finished import Results as Results
 from diffbench.suite.read import find_suite, read_suite, suite_from_objects
 
 if TYPE_CHECKING:
@@ -19,26 +20,6 @@ if TYPE_CHECKING:
     from diffbench.comparison.history import History
     from diffbench.comparison.replicates import Recipe
     from diffbench.scoring.reference import Reference
-
-
-@dataclass(frozen=True)
-class Results:
-    """A finished run: its folder and its table.
-
-    ``frame`` has one row a cell and metric, with pandas' nullable dtypes; a missing value is null with a ``reason``.
-    """
-
-    folder: Path
-    frame: pd.DataFrame
-
-    def report(self) -> Path:
-        """Draw figures, tables and pages into the run folder; returns the path of ``report.html``."""
-        from diffbench.report.page import draw
-        from diffbench.store.manifest import write_manifest
-
-        drawn = draw(self.folder)
-        write_manifest(self.folder, only=[path.relative_to(self.folder).as_posix() for path in drawn])
-        return self.folder / "report.html"
 
 
 def run(

@@ -80,20 +80,21 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 def label_levels(axes: Axes, given: Sequence[CellView], metric: str) -> None:
-    """A horizontal line for each set of given images, with its interval and its name on it."""
+    """A horizontal line for each set of given images, with its name and its interval at the left end."""
     theme = setting().theme
     for index, cell in enumerate(given):
-        measured = cell[metric]
+        measured, at = cell[metric], 0.02 + 0.02 * index
         assert measured.value is not None
         axes.axhline(measured.value, color=theme.ink, linestyle=_LEVEL, linewidth=1.0 * theme.scale, zorder=2.2)
         if measured.low is not None and measured.high is not None:
-            axes.axhspan(measured.low, measured.high, color=theme.ink, alpha=0.07, linewidth=0, zorder=0.5)
+            across = axes.get_yaxis_transform()
+            axes.plot([at, at], [measured.low, measured.high], transform=across, color=theme.ink, marker="_",
+                      markersize=3.5 * theme.scale, linewidth=0.9 * theme.scale, zorder=2.3, scalex=False)  # fmt: skip
         halo = [withStroke(linewidth=2.2 * theme.scale, foreground=theme.ground)]
         axes.annotate(
-            shorten(cell.model, 24), (0.985, measured.value), xycoords=("axes fraction", "data"),
-            xytext=(0, 2 * theme.scale), textcoords="offset points", ha="right", va="bottom",
-            fontsize=theme.points - theme.scale, color=theme.ink,
-            path_effects=halo, zorder=6 + 0.01 * index,
+            shorten(cell.model, 24), (at, measured.value), xycoords=("axes fraction", "data"),
+            xytext=(3 * theme.scale, -2 * theme.scale), textcoords="offset points", ha="left", va="top",
+            fontsize=theme.points - theme.scale, color=theme.ink, path_effects=halo, zorder=6 + 0.01 * index,
         )  # fmt: skip
 
 

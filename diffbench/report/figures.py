@@ -90,7 +90,8 @@ def quality_figure(run: RunFolder, metric: str, x: X, x_label: str, axes: Axes |
         own.set_xlabel(x_label if index >= len(groups) - columns else "")
         own.set_ylabel(title(metric) if index % columns == 0 else "")
     handles = _name_lines(axes_of[columns - 1], groups[columns - 1], drawn, metric, x, look)
-    legend(figure, [*handles, *floor_handle(run, drawn, metric)], axes=axes)
+    floors = floor_handle(run, drawn, metric)
+    legend(figure, *((handles, floors) if setting().narrow else ([*handles, *floors],)), axes=axes)
     return figure
 
 

@@ -91,7 +91,8 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
         _number(own, best, metric)
         if axes is None:
             _key(own, best, panel.cells, metric)
-    legend(figure, _samplers(look, both), [*_models(fills), *floor_handle(run, both, metric)], axes=axes)
+    known = _models(fills)
+    legend(figure, _samplers(look, both), known[:-1], [*known[-1:], *floor_handle(run, both, metric)], axes=axes)
     return figure
 
 

@@ -99,6 +99,8 @@ def open_source(path: Path) -> RunFolder:
     """A run folder, or the results table in a file, which may lie in one. Raises StoreError."""
     if path.name == results.PARQUET and (path.parent / "suite.yaml").is_file():
         path = path.parent
+    if not path.exists():
+        raise StoreError(f"{path}: no such run folder or results table")
     if not path.is_file():
         return open_run(path)
     table = results.read_file(path)

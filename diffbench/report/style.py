@@ -144,8 +144,9 @@ def legend(figure: Figure, *rows: Sequence[Line2D], axes: Axes | None = None) ->
             loc="outside lower center",
             ncols=columns,
             frameon=False,
-            handlelength=2.4,
+            handlelength=1.9 if setting().narrow else 2.4,
             columnspacing=1.2,
+            fontsize=setting().theme.points - (setting().theme.scale if setting().narrow else 0),
         )
 
 
@@ -155,7 +156,8 @@ def _legend_width(rows: Sequence[Sequence[Line2D]], columns: int) -> float:
     for row in rows:
         for index, handle in enumerate(row):
             longest[index % columns] = max(longest[index % columns], len(str(handle.get_label())))
-    return setting().theme.scale * sum(0.47 + 0.062 * length for length in longest)
+    room, character = (0.40, 0.054) if setting().narrow else (0.47, 0.062)
+    return setting().theme.scale * sum(room + character * length for length in longest)
 
 
 def quiet_spines(axes: Axes) -> None:
