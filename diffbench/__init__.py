@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
     from diffbench.finished import Results
+    from diffbench.models.own_model import OwnModel
     from diffbench.runner.check import check
     from diffbench.runner.likelihood import likelihood
 
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Collected",
     "DiffbenchError",
+    "OwnModel",
     "Results",
     "SamplerEntry",
     "__version__",
@@ -47,6 +49,7 @@ _HOMES = {
     "open_reference": "diffbench.api",
     "check": "diffbench.runner.check",
     "likelihood": "diffbench.runner.likelihood",
+    "OwnModel": "diffbench.models.own_model",
     "Results": "diffbench.finished",
     "SamplerEntry": "diffbench.catalog",
     "DiffbenchError": "diffbench.errors",
