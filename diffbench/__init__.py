@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diffbench.api import Collected, compare, history, open_reference, read, run, score
+    from diffbench.callback import Callback, Evaluation
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
     from diffbench.finished import Results
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Callback",
     "Collected",
     "DiffbenchError",
+    "Evaluation",
     "OwnModel",
     "Results",
     "SamplerEntry",
@@ -40,6 +43,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "diffbench.callback",
+    "Evaluation": "diffbench.callback",
     "run": "diffbench.api",
     "read": "diffbench.api",
     "score": "diffbench.api",
