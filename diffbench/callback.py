@@ -68,7 +68,7 @@ class Callback:
         out: folder for the evaluations.
         samplers: as for ``run``.
         budgets: as for ``run``.
-        samples: of each evaluation; 50 at least, for a test.
+        samples: of each evaluation; for a test 50 at least, for FID more than the extractor has features.
         metrics: those to score, and to judge by.
         margin: what counts as the same, as a gate: ``1%`` or a number.
         alpha: chance of a false alarm in one evaluation.

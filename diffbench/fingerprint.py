@@ -97,14 +97,20 @@ class _Walk:
         return "function", _source(function), self.of((_held(function), outside), depth)
 
     def _instance(self, value: Any, depth: int) -> Any:
+        """An object by what pickling would write of it, which must be all of its state."""
+        if hasattr(value, "__wrapped__"):  # a cache, say, around a function
+            return "wrapper", self.of((type(value), value.__wrapped__), depth)
         try:
-            state = dict(vars(value))
-        except TypeError:
+            made = value.__reduce_ex__(4)
+        except Exception:
             raise _Unknown(f"it holds an object of type {type(value).__name__}") from None
-        named = getattr(value, "state_dict", None)
-        if callable(named):  # a network: its buffers and weights are among its attributes already
-            state.pop("training", None)
-        return "instance", self.of(type(value), depth), self.of(state, depth)
+        if isinstance(made, str):
+            raise _Unknown(f"it holds an object of type {type(value).__name__}")
+        state = made[2] if len(made) > 2 else None
+        if isinstance(state, dict) and callable(getattr(value, "state_dict", None)):
+            state = {name: item for name, item in state.items() if name != "training"}  # a mode is no other network
+        parts = [list(part) for part in made[3:5] if part is not None]
+        return "instance", self.of((type(value), made[0], list(made[1]), state, parts), depth)
 
     def _module(self, module: ModuleType) -> Any:
         told = _package(module.__name__)

@@ -14,12 +14,11 @@ def damped(denoise, x, sigmas, noise):
 
 # %% A run folder, runs/mine: the same call resumes, and samples what is new.
 results = diffbench.run(
-    {"name": "mine"},
+    {"name": "mine", "timing": {"seconds": 20, "batch_size": 8}},
     models={"ldm-mnist": "ldm-mnist"},
     samplers={"damped": damped, "ddim": "ddim", "dpmpp-2m": "dpmpp-2m"},
     budgets=[5, 10],
     samples=160,
-    timing=10,
 )
 results
 

@@ -61,7 +61,8 @@ def stands_beside(given: Scale, other: Scale) -> bool:
     """Whether a score of given images is of the same thing but for their quantiser, if that is not known."""
     one, two = _fields(given), _fields(other)
     if one.get("quantiser") == GIVEN:
-        one["quantiser"] = two.get("quantiser")
+        del one["quantiser"]
+        two.pop("quantiser", None)
     return one == two
 
 

@@ -20,7 +20,7 @@ from diffbench.errors import UsageError
 # Two more, for the eighth sampler and the ninth.
 _ON_WHITE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F4F24", "#9C9C9C")
 # The same hues, each light enough for a contrast of 4.5 with the ground.
-_ON_DARK = ("#56B4E9", "#F2853D", "#2DC79B", "#E3A0C8", "#EBBD3F", "#9DB4FF", "#F5F5F5", "#C79A6B", "#A3A3A3")
+_ON_DARK = ("#56B4E9", "#F2853D", "#2DC79B", "#E3A0C8", "#F0DC82", "#F5F5F5", "#8C9EFF", "#C79A6B", "#A3A3A3")
 
 
 @dataclass(frozen=True)

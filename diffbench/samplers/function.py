@@ -58,13 +58,18 @@ class FunctionSampler:
         """Where it lands (B,C,H,W); ``observe`` sees that alone. Raises UsageError for another shape."""
         x = start(grid, schedule, noise)
         landed = self.function(_estimate(denoiser), x.clone(), torch.from_numpy(grid.sigma.copy()), Draws(noise))
-        if not isinstance(landed, Tensor) or landed.shape != x.shape:
-            found = f"shape {tuple(landed.shape)}" if isinstance(landed, Tensor) else type(landed).__name__
-            raise UsageError(f"the sampler's function returned {found}; expected x of shape {tuple(x.shape)}")
-        landed = landed.to(x.dtype)
+        landed = _checked(landed, x)
         if observe is not None:
             observe(grid.steps - 1, landed)
         return landed
+
+
+def _checked(landed: object, x: Tensor) -> Tensor:
+    """What the function returned, in x's precision. Raises UsageError if it is no sample."""
+    if not isinstance(landed, Tensor) or landed.shape != x.shape:
+        found = f"shape {tuple(landed.shape)}" if isinstance(landed, Tensor) else type(landed).__name__
+        raise UsageError(f"the sampler's function returned {found}; expected x of shape {tuple(x.shape)}")
+    return landed.to(x.dtype)
 
 
 def _estimate(denoiser: Denoiser) -> Callable[[Tensor, Any], Tensor]:
@@ -117,7 +122,7 @@ def _trial(name: str, function: Function, steps: int, final: Final) -> tuple[int
 
     x = draws.source.normal("start", 0) * float(ends[0])
     try:
-        function(_estimate(denoise), x, ends, draws)
+        _checked(function(_estimate(denoise), x, ends, draws), x)
     except Exception as error:
         raise UsageError(
             f"sampler {name}: its function fails on a Gaussian, {steps} steps: {one_line(error)}"
