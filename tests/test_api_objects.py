@@ -224,7 +224,7 @@ def test_a_callback_tells_a_spoiled_network_from_one_that_did_not_change(own, tm
     same = watch(4)
     assert same.verdict == "SAME" and "SAME" in repr(same)
     with torch.no_grad():
-        network.conv_out.bias.add_(3.0)
+        network.conv_out.bias.add_(0.3)
     moved = watch(6)
     assert moved.verdict in ("WORSE", "BETTER") and moved.verdicts == {("ddim", 2, "fid"): moved.verdict}
     difference = moved.value() - same.value()
