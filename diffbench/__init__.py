@@ -12,17 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbench.api import Collected, Results, compare, history, open_reference, read, run, score
+    from diffbench.api import Collected, compare, history, open_reference, read, run, score
+    from diffbench.callback import Callback, Evaluation
     from diffbench.catalog import SamplerEntry
     from diffbench.errors import DiffbenchError
+    from diffbench.finished import Results
+    from diffbench.models.own_model import OwnModel
     from diffbench.runner.check import check
     from diffbench.runner.likelihood import likelihood
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Callback",
     "Collected",
     "DiffbenchError",
+    "Evaluation",
+    "OwnModel",
     "Results",
     "SamplerEntry",
     "__version__",
@@ -37,6 +43,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "diffbench.callback",
+    "Evaluation": "diffbench.callback",
     "run": "diffbench.api",
     "read": "diffbench.api",
     "score": "diffbench.api",
@@ -46,7 +54,8 @@ _HOMES = {
     "open_reference": "diffbench.api",
     "check": "diffbench.runner.check",
     "likelihood": "diffbench.runner.likelihood",
-    "Results": "diffbench.api",
+    "OwnModel": "diffbench.models.own_model",
+    "Results": "diffbench.finished",
     "SamplerEntry": "diffbench.catalog",
     "DiffbenchError": "diffbench.errors",
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from diffbench import results
-from diffbench.catalog import METRICS, SAMPLERS, SamplerEntry
+from diffbench.catalog import METRICS, SamplerEntry
 from diffbench.errors import UsageError
+from diffbench.finished import Results as Results
 from diffbench.suite.read import find_suite, read_suite, suite_from_objects
 
 if TYPE_CHECKING:
@@ -21,60 +23,68 @@ if TYPE_CHECKING:
     from diffbench.scoring.reference import Reference
 
 
-@dataclass(frozen=True)
-class Results:
-    """A finished run: its folder and its table.
-
-    ``frame`` has one row a cell and metric, with pandas' nullable dtypes; a missing value is null with a ``reason``.
-    """
-
-    folder: Path
-    frame: pd.DataFrame
-
-    def report(self) -> Path:
-        """Draw figures, tables and pages into the run folder; returns the path of ``report.html``."""
-        from diffbench.report.page import draw
-        from diffbench.store.manifest import write_manifest
-
-        drawn = draw(self.folder)
-        write_manifest(self.folder, only=[path.relative_to(self.folder).as_posix() for path in drawn])
-        return self.folder / "report.html"
-
-
 def run(
-    suite: str | Path | Mapping[str, Any],
+    suite: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
+    models: Mapping[str, Any] | None = None,
+    samplers: Mapping[str, Any] | Iterable[SamplerEntry] = (),
+    budgets: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    samples: int | None = None,
+    metrics: Sequence[str | Mapping[str, Any]] | None = None,
+    timing: float | None = None,
     device: str | None = None,
     only: str | None = None,
-    samplers: Iterable[SamplerEntry] = (),
     force: bool = False,
     quiet: bool = False,
 ) -> Results:
     """Run a suite; what its run folder holds already is not sampled again.
 
+    Objects serve as well as names: ``run(models={"mine": OwnModel(...)}, samplers={"x": fn, "ddim": "ddim"},
+    budgets=[5, 10])``. A sampler function is ``fn(denoise, x, sigmas, noise) -> x`` with a plain loop (see
+    :mod:`diffbench.samplers.function`). An object's cells are known by a hash of its code, of what it refers to and of
+    its weights, and are resumed like any other's. One whose hash can't be worked out is said to be unidentified, and
+    sampled anew in every run.
+
     Args:
-        suite: path of a YAML file, name of a shipped suite, or the suite itself as a mapping.
-        out: run folder; default ``runs/<suite name>``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; default: the suite's.
+        suite: path of a YAML file, name of a shipped suite, or the suite itself as a mapping; with objects a mapping
+            of what else it says, or None.
+        out: run folder; default ``runs/<suite name>``, ``runs/objects`` without a name.
+        models: id to :class:`~diffbench.OwnModel`, to a denoiser with attributes ``schedule`` and ``sample_shape``, or
+            to what a suite says of a model.
+        samplers: id to a function or to what a suite says of a sampler; or catalog entries that the suite names.
+        budgets: evaluations per sample, or a mapping of ``nfe`` or ``steps``.
+        samples: per cell.
+        metrics: as in a suite.
+        timing: seconds of the timing pass; 0: none.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; default: the suite's, or that of the objects' networks.
         only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
-        samplers: catalog entries of your own; the suite may name them.
         force: make the samples again, whatever is stored and whatever code made it.
         quiet: no progress on stderr.
 
     Raises:
         DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
     """
+    from diffbench.objects import objects
     from diffbench.runner.engine import execute
 
-    with SAMPLERS.using(samplers):
-        if isinstance(suite, Mapping):
-            spec = suite_from_objects(dict(suite))
-        elif isinstance(suite, (str, Path)):
-            spec = read_suite(find_suite(suite))
-        else:
-            raise UsageError(f"a suite is a path, a name or a mapping, not {type(suite).__name__}")
-        summary = execute(spec, Path(out) if out else None, device, only, quiet, force=force)
+    plain = isinstance(budgets, Mapping) or budgets is None
+    settings = {
+        "budgets": budgets if plain else {"nfe": list(budgets or ())}, "samples": samples, "metrics": metrics,
+        "timing": None if timing is None else {"seconds": timing},
+    }  # fmt: skip
+    named = isinstance(suite, (str, Path))
+    if named and (models or isinstance(samplers, Mapping) or any(value is not None for value in settings.values())):
+        raise UsageError("a suite that is read from a file or by name takes no objects; give it as a mapping")
+    if suite is not None and not named and not isinstance(suite, Mapping):
+        raise UsageError(f"a suite is a path, a name or a mapping, not {type(suite).__name__}")
+    made = objects(None if isinstance(suite, (str, Path)) else suite, models, samplers, settings)
+    if not quiet:
+        for told in made.unidentified:
+            print(f"unidentified, sampled anew in every run: {told}", file=sys.stderr)
+    with made.lent():
+        spec = read_suite(find_suite(suite)) if isinstance(suite, (str, Path)) else suite_from_objects(made.suite)
+        summary = execute(spec, Path(out) if out else None, device or made.device, only, quiet, force=force)
     return read(summary.folder)
 
 

@@ -208,6 +208,21 @@ def _content_hash(records: Sequence[Mapping[str, Any]]) -> bytes:
     return hashlib.sha256(text.encode()).hexdigest().encode()
 
 
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """The table as a Parquet file that says its schema's version and the hash of its values. Raises StoreError."""
+    records = rows(frame(rows(table)))
+    arrow = pa.Table.from_pylist(records, schema=_ARROW_SCHEMA)
+    buffer = io.BytesIO()
+    metadata = {b"schema_version": str(SCHEMA_VERSION).encode(), _HASH: _content_hash(records)}
+    pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
+    return buffer.getvalue()
+
+
+def table_csv(table: pd.DataFrame) -> bytes:
+    """The table as UTF-8 CSV, see :func:`csv_bytes`."""
+    return csv_bytes(list(COLUMNS), ([record[name] for name in COLUMNS] for record in rows(table)))
+
+
 def write(table: pd.DataFrame, folder: Path) -> bool:
     """Write ``results.parquet`` and ``results.csv`` into ``folder``; returns whether either differs from before.
 
@@ -216,13 +231,8 @@ def write(table: pd.DataFrame, folder: Path) -> bool:
     Raises:
         StoreError: the table breaks a rule, or the files can't be written.
     """
-    records = rows(frame(rows(table)))
-    arrow = pa.Table.from_pylist(records, schema=_ARROW_SCHEMA)
-    buffer = io.BytesIO()
-    metadata = {b"schema_version": str(SCHEMA_VERSION).encode(), _HASH: _content_hash(records)}
-    pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
-    text = csv_bytes(list(COLUMNS), ([r[name] for name in COLUMNS] for r in records))
-    written = [update(folder / PARQUET, buffer.getvalue()), update(folder / CSV, text)]
+    data, text = parquet_bytes(table), table_csv(table)
+    written = [update(folder / PARQUET, data), update(folder / CSV, text)]
     return any(written)
 
 
@@ -235,6 +245,11 @@ def read(folder: Path) -> pd.DataFrame:
     path = folder / PARQUET
     if not path.is_file():
         raise StoreError(f"{folder}: no {PARQUET} here; not a run folder, or the run has no results yet")
+    return read_file(path)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """The results table in a file, such as a copy of a run's or of a score's. Raises StoreError as :func:`read`."""
     try:
         table = pq.read_table(io.BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException, ValueError) as error:

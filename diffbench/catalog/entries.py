@@ -45,11 +45,12 @@ class SamplerEntry:
     number of evaluations follows from tolerances, sample by sample. ``batch_coupled``: an option ``coupled`` makes
     samples depend on their batch. ``same_as`` maps options to an equivalent (sampler, options), for samplers that
     coincide update for update. ``scheduler``: the class of diffusers that this is; it brings its own grid.
-    ``fewest``: with fewer steps, the last onto sigma = 0, the method would be that last step alone.
+    ``fewest``: with fewer steps, the last onto sigma = 0, the method would be that last step alone. ``target`` is
+    ``module:attribute``, or what makes the sampler itself; then ``code`` stands for its code in the ids of its cells.
     """
 
     name: str
-    target: str
+    target: str | Callable[..., Any]
     summary: str
     source: str
     order: int | None
@@ -64,6 +65,7 @@ class SamplerEntry:
     adaptive: bool = False
     fewest: int = 1
     scheduler: str | None = None
+    code: str | None = None
 
     def order_of(self, options: Any) -> int | None:
         """Order with these options (an instance of ``options``)."""
@@ -125,7 +127,9 @@ class MetricEntry:
         return self.uses != "x0"
 
 
-def load(target: str) -> Any:
-    """Import ``module:attribute`` as written in an entry."""
+def load(target: str | Callable[..., Any]) -> Any:
+    """Import ``module:attribute`` as written in an entry; an object is taken as it is."""
+    if not isinstance(target, str):
+        return target
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)

@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
+from diffbench.cli.export import export
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
 from diffbench.cli.likelihood import likelihood
@@ -21,7 +22,7 @@ from diffbench.cli.lists import list_
 from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
-from diffbench.cli.score import export, reference, score
+from diffbench.cli.score import reference, score
 from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood, check)

@@ -178,14 +178,27 @@ def merge(out: Path, runs: tuple[Path, ...]) -> None:
         raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-def report(run_folder: Path) -> None:
-    """Draw the figures, tables and pages of RUN again, from its files."""
-    from diffbench.report.page import draw as draw_report
+@click.command(short_help="Draw figures, tables and pages of runs again, or of several together.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: the run's own; of several: report]")
+@click.option("--theme", default="paper", show_default=True, help="paper, talk or dark.")
+def report(sources: tuple[Path, ...], out: Path | None, theme: str) -> None:
+    """Draw the figures, tables and pages of a run again, from its files; or of several SOURCEs in one report.
+
+    A SOURCE is a run folder, or a results table (.parquet), such as that of `diffbench score`. What does not compare
+    stands in panels and groups of its own, ids that mean different things get their run's name, and costs of different
+    machines are told apart; the report says what and why.
+    """
+    from diffbench.report.page import draw_into
+    from diffbench.report.sources import open_sources, report_folder
     from diffbench.store.manifest import write_manifest
 
-    drawn = draw_report(run_folder)
+    run = open_sources(sources)
+    folder = report_folder(run, sources, out)
+    drawn = draw_into(run, folder, theme)
     for path in drawn:
         say(path)
-    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])
+    for told in run.apart:
+        say(told, err=True)
+    if folder == run.path:
+        write_manifest(folder, only=[path.relative_to(folder).as_posix() for path in drawn])

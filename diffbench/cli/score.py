@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from diffbench.cli.group import as_json, only, read_range, values_option
+from diffbench.cli.group import as_json, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import ImagesError, UsageError
 
@@ -233,18 +233,3 @@ def show_reference(source: str, extractor: str | None, as_json: bool) -> None:
     for key, value in row.items():
         if value not in (None, ""):
             say(f"{key}: {value}")
-
-
-@click.command(short_help="Write the kept images of a run as PNG files.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder; one folder a cell in it.")
-@only
-def export(run: Path, out: Path, only: str | None) -> None:
-    """Write the kept images of RUN (`run.keep.samples`) as PNG, one folder a cell, named by sample index."""
-    from diffbench.runner.export import export_images
-
-    found = export_images(run, out, only)
-    for folder, count in found.folders.items():
-        say(f"{folder}: {count} images")
-    for cell, (kept, n) in found.partly.items():
-        say(f"{cell}: {kept or 'none'} of {n} images were kept; run: {{keep: {{samples: {n}}}}} keeps all", err=True)

@@ -32,7 +32,7 @@ def open_runs(folders: Sequence[Path], sort: Literal["given", "time"] = "given")
     whole = [folder.absolute() for folder in folders]
     if len(set(whole)) < len(whole):
         raise UsageError("a history takes every run once; one is given twice")
-    labels = _labels(whole)
+    labels = folder_labels(whole)
     entries = []
     for folder, label in zip(folders, labels, strict=True):
         side = RunSide.open(folder)
@@ -47,7 +47,7 @@ def open_runs(folders: Sequence[Path], sort: Literal["given", "time"] = "given")
     return tuple(entries)
 
 
-def _labels(folders: Sequence[Path]) -> list[str]:
+def folder_labels(folders: Sequence[Path]) -> list[str]:
     """Each folder's name, with as many folders above it as it takes to tell all apart."""
     deepest = max((len(folder.parts) for folder in folders), default=1)
     for depth in range(1, deepest + 1):

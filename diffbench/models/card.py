@@ -130,6 +130,9 @@ class Card(Spec):
     source: str
     license: str
     _directory: Path = PrivateAttr(default=Path())
+    _object: Any = PrivateAttr(default=None)
+    _identity: str = PrivateAttr(default="")
+    _latent: Shape | None = PrivateAttr(default=None)
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -154,6 +157,16 @@ class Card(Spec):
                     wanted = 'continuous schedule goes with "scaled", "sigma" or "log-sigma"'
                 yield fault(("time", "input"), f"{shown(time['input'])} is not allowed; a {wanted}", time["input"])
 
+    def lend(self, model: Any, identity: str, latent: Shape | None) -> None:
+        """Make this the card of an object in memory, known by ``identity``, whose samples are of shape ``latent``."""
+        self._object, self._identity, self._latent = model, identity, latent
+        self._directory = Path(f"<{self.name}>")
+
+    @property
+    def lent(self) -> Any:
+        """The object that this is the card of; None for one that was read."""
+        return self._object
+
     @property
     def directory(self) -> Path:
         """The folder that the card's paths are relative to."""
@@ -173,7 +186,7 @@ class Card(Spec):
     @property
     def sample_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of what is sampled: latents or images."""
-        return self.codec.latent_shape if self.codec else self.data.shape
+        return self._latent or (self.codec.latent_shape if self.codec else self.data.shape)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -182,7 +195,12 @@ class Card(Spec):
 
     @property
     def weights_sha256(self) -> str:
-        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters."""
+        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters.
+
+        Of an object, what it is known by.
+        """
+        if self._object is not None:
+            return self._identity
         what = self.sha256 if self.analytic is None else self.analytic.model_dump()
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

@@ -30,7 +30,7 @@ _TINTS = {"GOOD": "#009E73", "SUSPECT": "#E69F00", "WRONG": "#D55E00"}
 
 
 def write(found: Check, folder: Path) -> list[Path]:
-    """Write ``denoising_error`` as .png, .pdf, .csv (a row a sigma) and .json (all but the single images)."""
+    """Write ``denoising_error`` as .png, .pdf, .svg, .csv (a row a sigma) and .json (all but the single images)."""
     with paper_style():
         written = save(_figure(found), folder, STEM, _table(found))
     path = folder / f"{STEM}.json"

@@ -158,7 +158,8 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         "the same noise, so overlapping intervals do not say that two cells are equal: paired tests of the stored "
         "samples (diffbench compare --by sampler) see smaller differences."
     )
-    said.append(_timing(run))
+    said += [_timing(timing, name) for name, timing in run.timings]
+    said += run.apart
     said += _likelihoods(run) + _estimates(run) + _coupled(run)
     if drifted := run.provenance.get("drift"):
         said.append(f"Not all samples were made under the same conditions: {'; '.join(map(str, drifted))}.")
@@ -242,9 +243,9 @@ def _floors(run: RunFolder, metric: str) -> list[str]:
     ]
 
 
-def _timing(run: RunFolder) -> str:
-    text = "Seconds per image are sampling and decoding in steady state; feature extraction is not in them."
-    timing = run.timing
+def _timing(timing: Mapping[str, Any], name: str) -> str:
+    of = f" of {name}" if name else ""
+    text = f"Seconds per image{of} are sampling and decoding in steady state; feature extraction is not in them."
     if not timing:
         return text + " This run has no timing pass."
     limit = timing.get("limit", timing.get("seconds"))

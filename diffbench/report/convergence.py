@@ -13,11 +13,15 @@ from matplotlib.patches import Patch
 
 from diffbench.catalog import METRICS
 from diffbench.document.words import slug
-from diffbench.report.figures import behind, column_count, evaluations, heading, line
+from diffbench.report.drawn import Drawn
+from diffbench.report.figures import behind, evaluations, line
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
-from diffbench.report.style import INK, QUIET, WIDTH, Look, decades, log_axis, looks, save, shorten, shorten_apart
+from diffbench.report.layout import column_count, heading, panels
+from diffbench.report.save import Behind, save, signatures_of
+from diffbench.report.style import Look, decades, legend, log_axis, looks, shorten, shorten_apart
 from diffbench.report.tables import Entry, Table
+from diffbench.report.themes import setting
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)
 _ROW = 0.155  # inches a legend's row takes
@@ -51,26 +55,50 @@ def solution(run: RunFolder, model: str, metric: str) -> Mapping[str, Any] | Non
 
 def convergence(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     """Draw the figure; returns the files, none without a positive value."""
-    drawn = [cell for cell in run.cells if (cell.value(metric) or 0.0) > 0 and cell.nfe]
-    if not drawn:
+    figure = convergence_figure(run, metric)
+    if figure is None:
         return []
+    return save(figure, folder, stem(metric), *convergence_data(run, metric))
+
+
+def convergence_data(run: RunFolder, metric: str) -> tuple[Behind, list[str]]:
+    """The table behind the figure, with fitted orders, and the signatures of its scores."""
+    drawn = _resolvable(run, metric)
+    orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
+    return behind(drawn, (metric,), **orders), signatures_of(drawn, [metric])
+
+
+def _resolvable(run: RunFolder, metric: str) -> list[CellView]:
+    return [cell for cell in run.cells if (cell.value(metric) or 0.0) > 0 and cell.nfe]
+
+
+def convergence_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figure | None:
+    """The metric against evaluations, log-log, one panel a model; None without a positive value.
+
+    Drawn inside :func:`~diffbench.report.themes.style`. Raises UsageError if ``axes`` are given for several models.
+    """
+    drawn = _resolvable(run, metric)
+    if not drawn:
+        return None
     look, names = looks(run), models(drawn)
-    figure, axes_of = _panels(len(names), len(unique(cell.line for cell in drawn)))
-    for index, (axes, model) in enumerate(zip(axes_of, names, strict=True)):
+    figure, axes_of = _panels(len(names), len(unique(cell.line for cell in drawn)), axes)
+    for index, (own_axes, model) in enumerate(zip(axes_of, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
         resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
         for series in unique(cell.line for cell in mine):
             own = [cell for cell in mine if cell.line == series]
-            line(axes, own, metric, evaluations, look[series])
-            _hollow(axes, [cell for cell in own if (cell.value(metric) or 0.0) < resolved], metric, look[series])
-        axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
-        axes.set_xlabel("evaluations per sample (NFE)")
-        axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
-        _limits(axes, mine, metric, resolved)
-        _floor(axes, resolved)
-    _legend(figure, run, metric, look, drawn)
-    orders = {f"fitted_order{end}": _field(run, metric, name) for end, name in _FIELDS.items()}
-    return save(figure, folder, stem(metric), behind(drawn, (metric,), **orders))
+            line(own_axes, own, metric, evaluations, look[series])
+            _hollow(own_axes, [cell for cell in own if (cell.value(metric) or 0.0) < resolved], metric, look[series])
+        own_axes.set_title(heading(model, names[model], len(names) + 1), loc="left")
+        own_axes.set_xlabel("evaluations per sample (NFE)")
+        own_axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
+        _limits(own_axes, mine, metric, resolved)
+        _floor(own_axes, resolved)
+    if axes is None:
+        _legend(figure, run, metric, look, drawn)
+    else:
+        legend(figure, [look[series].handle() for series in unique(cell.line for cell in drawn)], axes=axes)
+    return figure
 
 
 _FIELDS = {"": "value", "_low": "low", "_high": "high"}
@@ -123,16 +151,20 @@ def _told(fit: Measured) -> str:
     return f"{fit.value:.2f} ± {fit.half_width:.2f}"
 
 
-def _panels(count: int, samplers: int) -> tuple[Figure, list[Axes]]:
-    columns = column_count(count)
+def _panels(count: int, samplers: int, axes: Axes | None) -> tuple[Figure, list[Axes]]:
+    if axes is not None:
+        return panels(count, share_y=False, axes=axes)
+    theme, columns = setting().theme, column_count(count)
     rows = -(-count // columns)
-    legend = (samplers + 3) * _ROW
-    size = (WIDTH, 2.5 * rows + legend) if count > 1 else (WIDTH * 0.75, max(2.6, legend))
-    figure = Figure(figsize=size, layout="constrained")
-    axes: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for spare in axes[count:]:
+    below = (samplers + 3) * _ROW * theme.scale
+    size = (setting().width, 2.5 * theme.scale**0.5 * rows + below)
+    if count == 1 and not setting().narrow:
+        size = (setting().width * 0.75, max(2.6 * theme.scale**0.5, below))
+    figure = Drawn(figsize=size, layout="constrained")
+    found: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in found[count:]:
         spare.remove()
-    return figure, axes[:count]
+    return figure, found[:count]
 
 
 def _limits(axes: Axes, cells: Sequence[CellView], metric: str, resolved: float) -> None:
@@ -147,13 +179,15 @@ def _limits(axes: Axes, cells: Sequence[CellView], metric: str, resolved: float)
 
 def _hollow(axes: Axes, cells: Sequence[CellView], metric: str, look: Look) -> None:
     """Points that don't count in a fit."""
+    theme = setting().theme
     across, up = [cell.nfe or 0.0 for cell in cells], [cell.value(metric) or 0.0 for cell in cells]
-    axes.plot(across, up, linestyle="", marker=look.marker, mfc="white", mec=look.colour, mew=0.9, ms=3.6, zorder=4)
+    axes.plot(across, up, linestyle="", marker=look.marker, markerfacecolor=theme.ground, markeredgecolor=look.colour,
+              markeredgewidth=0.9 * theme.scale, markersize=3.6 * theme.scale, zorder=4)  # fmt: skip
 
 
 def _floor(axes: Axes, resolved: float) -> None:
     if resolved > axes.get_ylim()[0]:
-        axes.axhspan(axes.get_ylim()[0], resolved, color=QUIET, alpha=0.15, linewidth=0, zorder=1)
+        axes.axhspan(axes.get_ylim()[0], resolved, color=setting().theme.quiet, alpha=0.15, linewidth=0, zorder=1)
 
 
 def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look], drawn: Sequence[CellView]) -> None:
@@ -162,7 +196,11 @@ def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look
     empty = Line2D([], [], linestyle="")
     first = {(cell.model, cell.line): cell for cell in reversed(drawn)}
     every = unique(cell.line for cell in drawn)
-    handles: list[Any] = [empty, *(look[series].handle() for series in every), Patch(color=QUIET, alpha=0.15, lw=0)]
+    handles: list[Any] = [
+        empty,
+        *(look[series].handle() for series in every),
+        Patch(color=setting().theme.quiet, alpha=0.15, lw=0),
+    ]
     several = len(names) > 1
     own = shorten_apart([str(handle.get_label()) for handle in handles[1:-1]], 26)
     labels = ["fitted order:" if several else " ", *own.values()]
@@ -171,17 +209,17 @@ def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look
         fits = [order(run, first[model, s], metric) if (model, s) in first else _ABSENT for s in every]
         handles += [empty] * (len(every) + 2)
         labels += [shorten(model, 18) if several else "fitted order", *map(_told, fits), " "]
-    legend = figure.legend(
+    made = figure.legend(
         handles,
         labels,
-        loc="outside lower center" if several else "outside right upper",
+        loc="outside lower center" if several or setting().narrow else "outside right upper",
         ncols=1 + len(names),
         frameon=False,
         handlelength=2.0,
         handletextpad=0.5,
         columnspacing=-0.6,
         labelspacing=0.45,
-        fontsize=7,
+        fontsize=setting().theme.points - setting().theme.scale,
     )
-    for text in legend.get_texts():
-        text.set_color(INK)
+    for text in made.get_texts():
+        text.set_color(setting().theme.ink)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from diffbench.report.direct import End, label_ends, label_levels
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import SECONDS, CellView, Measured, models, number, title, unique
-from diffbench.report.style import QUIET, WIDTH, Look, legend, log_axis, looks, save, shorten
+from diffbench.report.frame import SECONDS, CellView, Measured, number, scale, title, unique
+from diffbench.report.layout import column_count as column_count
+from diffbench.report.layout import evaluation_ticks, panel_heading, panel_width, panels
+from diffbench.report.layout import extent as extent
+from diffbench.report.layout import heading as heading
+from diffbench.report.panels import Panel, by_model
+from diffbench.report.save import Behind, save, signatures_of
+from diffbench.report.style import STOCHASTIC, Look, legend, log_axis, looks
+from diffbench.report.themes import setting
 
+FLOOR = (0, (1, 1.2))
 X = Callable[[CellView], Measured]
 
-_COLUMNS = ("model", "family", "sampler", "options", "grid", "budget_kind", "budget", "nfe", "n")
+_COLUMNS = ("source", "cell", "model", "family", "sampler", "options", "grid", "budget_kind", "budget", "nfe", "n")
 
 
 def evaluations(cell: CellView) -> Measured:
@@ -30,37 +39,90 @@ def seconds(cell: CellView) -> Measured:
     return cell[SECONDS]
 
 
+X_LABELS: Mapping[X, str] = {evaluations: "evaluations per sample (NFE)", seconds: "seconds per image"}
+
+
 def quality_against(run: RunFolder, metric: str, x: X, name: str, x_label: str, folder: Path) -> list[Path]:
     """Draw ``metric`` against ``x`` for every model; returns the files, none if nothing can be drawn."""
-    drawn = [cell for cell in run.cells if cell.value(metric) is not None and x(cell).value is not None]
-    if not drawn:
+    figure = quality_figure(run, metric, x, x_label)
+    if figure is None:
         return []
-    look = looks(run)
-    names = models(drawn)
-    figure, drawn_in = panels(len(names), share_y=len({(c.reference, c.extractor, c.n) for c in drawn}) == 1)
-    for index, (axes, model) in enumerate(zip(drawn_in, names, strict=True)):
-        mine = [cell for cell in drawn if cell.model == model]
-        for series in unique(cell.line for cell in mine):
-            line(axes, [cell for cell in mine if cell.line == series], metric, x, look[series])
-        axes.set_title(heading(model, names[model], len(names)), loc="left")
-        floor = run.floor(mine[0], metric)
-        if floor is not None:
-            _floor(axes, floor)
-        scope = drawn if axes.get_shared_y_axes().get_siblings(axes) != [axes] else mine
-        _axes(axes, run, scope, drawn, metric, x)
-        axes.set_xlabel(x_label if index >= len(names) - column_count(len(names)) else "")
-        if index % column_count(len(names)) == 0:
-            axes.set_ylabel(title(metric))
-    legend(figure, [*_handles(look, drawn), *floor_handle(run, drawn, metric)])
-    return save(figure, folder, name, behind(drawn, (metric, SECONDS)))
+    return save(figure, folder, name, *quality_data(run, metric, x))
 
 
-def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[[CellView], Any]) -> Any:
+def quality_data(run: RunFolder, metric: str, x: X) -> tuple[Behind, list[str]]:
+    """The table behind such a figure, and the signatures of its scores."""
+    shown = quality_cells(run, metric, x) + given_cells(run, metric)
+    return behind(shown, (metric, SECONDS)), signatures_of(shown, [metric])
+
+
+def quality_cells(run: RunFolder, metric: str, x: X) -> list[CellView]:
+    """The cells that such a figure shows as points."""
+    return [cell for cell in run.cells if cell.value(metric) is not None and x(cell).value is not None]
+
+
+def given_cells(run: RunFolder, metric: str) -> list[CellView]:
+    """Images from elsewhere that have the score as a whole, not class by class."""
+    return [cell for cell in run.cells if cell.given and cell.options == "{}" and cell.value(metric) is not None]
+
+
+def quality_figure(run: RunFolder, metric: str, x: X, x_label: str, axes: Axes | None = None) -> Figure | None:
+    """``metric`` against ``x``, one panel a model and scale; None if nothing can be drawn.
+
+    Drawn inside :func:`~diffbench.report.themes.style`. Raises UsageError if ``axes`` are given for several panels.
+    """
+    drawn = quality_cells(run, metric, x)
+    if not drawn:
+        return None
+    look, groups = looks(run), by_model(drawn, given_cells(run, metric), metric, machines=x is seconds)
+    alike = len({scale(cell, metric) for cell in drawn}) == 1
+    figure, axes_of = panels(len(groups), share_y=alike, axes=axes)
+    columns = column_count(len(groups))
+    for index, (own, panel) in enumerate(zip(axes_of, groups, strict=True)):
+        for series in unique(cell.line for cell in panel.cells):
+            line(own, [cell for cell in panel.cells if cell.line == series], metric, x, look[series])
+        own.set_title(panel_heading(panel, len(groups)), loc="left")
+        if (floor := run.floor(panel.cells[0], metric)) is not None:
+            _floor(own, floor)
+        shown = [cell for one in (groups if alike else [panel]) for cell in (*one.cells, *one.given)]
+        _axes(own, run, shown, drawn, metric, x, panel_width(len(groups)))
+        label_levels(own, panel.given, metric)
+        own.set_xlabel(x_label if index >= len(groups) - columns else "")
+        own.set_ylabel(title(metric) if index % columns == 0 else "")
+    handles = _name_lines(axes_of[columns - 1], groups[columns - 1], drawn, metric, x, look)
+    floors = floor_handle(run, drawn, metric)
+    legend(figure, *((handles, floors) if setting().narrow else ([*handles, *floors],)), axes=axes)
+    return figure
+
+
+def _name_lines(
+    axes: Axes, panel: Panel, drawn: Sequence[CellView], metric: str, x: X, look: Mapping[str, Look]
+) -> list[Line2D]:
+    """Name the lines beside the last panel of the first row, if all are there and fit; returns the legend's handles."""
+    lines = unique(cell.line for cell in drawn)
+    ends = []
+    for name in lines:
+        mine = sorted((cell for cell in panel.cells if cell.line == name), key=_place)
+        if mine:
+            ends.append(End(look[name], x(mine[-1]).value or math.nan, mine[-1].value(metric) or math.nan))
+    if len(ends) == len(lines) and label_ends(axes, ends):
+        return stochastic_handle(look[name] for name in lines)
+    return [look[name].handle() for name in lines]
+
+
+def stochastic_handle(drawn: Iterable[Look]) -> list[Line2D]:
+    """The legend's entry for dashed lines, if there are any."""
+    if not any(one.stochastic for one in drawn):
+        return []
+    return [Line2D([], [], color=setting().theme.quiet, linestyle=STOCHASTIC, label="stochastic sampler")]
+
+
+def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[[CellView], Any]) -> Behind:
     """Columns and rows of the CSV behind a figure."""
     header = [*_COLUMNS, *(f"{m}{end}" for m in metrics for end in ("", "_low", "_high")), *extra]
-    rows = [
+    rows: list[Sequence[Any]] = [
         [
-            *(getattr(cell, column) for column in _COLUMNS),
+            *(cell.id if column == "cell" else getattr(cell, column) for column in _COLUMNS),
             *(value for m in metrics for value in (cell[m].value, cell[m].low, cell[m].high)),
             *(function(cell) for function in extra.values()),
         ]
@@ -69,35 +131,15 @@ def behind(cells: Sequence[CellView], metrics: Sequence[str], **extra: Callable[
     return header, rows
 
 
-def column_count(panels: int) -> int:
-    """Panels in a row."""
-    return panels if panels <= 3 else (2 if panels == 4 else 3)
-
-
-def panels(count: int, share_y: bool) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel a model."""
-    columns = column_count(count)
-    rows = math.ceil(count / columns)
-    width = WIDTH if count > 1 else WIDTH * 0.62
-    figure = Figure(figsize=(width, 2.25 * rows + 0.65), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)
-    axes: list[Axes] = list(grid.flat)
-    for index, spare in enumerate(axes[count:], start=count):
-        spare.remove()
-        axes[index - columns].tick_params(labelbottom=True)
-    return figure, axes[:count]
-
-
-def heading(model: str, family: str, panels: int) -> str:
-    """Model and family, as far as they fit above a panel."""
-    room = int(WIDTH / max(2, column_count(panels)) / 0.075) - 4
-    both = f"{shorten(model, room)}  ({shorten(family, 20)})"
-    return both if len(both) <= room else shorten(model, room)
+def _place(cell: CellView) -> tuple[float, int]:
+    """Where a cell stands on its line."""
+    return cell.nfe or 0.0, cell.budget or 0
 
 
 def line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -> None:
     """One sampler's cells with their intervals, joined in the order of evaluations."""
-    ordered = sorted(cells, key=lambda cell: (cell.nfe or 0.0, cell.budget or 0))
+    ordered = sorted(cells, key=_place)
+    theme = setting().theme
     across = [x(cell).value or math.nan for cell in ordered]
     up: list[float] = [math.nan if (value := cell.value(metric)) is None else value for cell in ordered]
     axes.errorbar(
@@ -107,9 +149,9 @@ def line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -
         yerr=_errors([cell[metric] for cell in ordered]),
         fmt="none",
         ecolor=look.colour,
-        elinewidth=0.9,
-        capsize=1.8,
-        capthick=0.9,
+        elinewidth=0.9 * theme.scale,
+        capsize=1.8 * theme.scale,
+        capthick=0.9 * theme.scale,
         zorder=2.5,
     )
     axes.plot(
@@ -118,8 +160,8 @@ def line(axes: Axes, cells: Sequence[CellView], metric: str, x: X, look: Look) -
         color=look.colour,
         marker=look.marker,
         linestyle=look.line,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
+        markeredgecolor=theme.ground,
+        markeredgewidth=0.4 * theme.scale,
         zorder=3,
     )
 
@@ -134,10 +176,16 @@ def _errors(measured: Sequence[Measured]) -> list[list[float]] | None:
 
 
 def _floor(axes: Axes, floor: tuple[float, float]) -> None:
-    mean, sd = floor
-    axes.axhline(mean, color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, zorder=2)
+    (mean, sd), theme = floor, setting().theme
+    floor_line(axes, mean)
     if sd > 0:
-        axes.axhspan(mean - sd, mean + sd, color=QUIET, alpha=0.15, linewidth=0, zorder=1)
+        axes.axhspan(mean - sd, mean + sd, color=theme.quiet, alpha=0.15, linewidth=0, zorder=1)
+
+
+def floor_line(axes: Axes, mean: float) -> None:
+    """What real images score."""
+    theme = setting().theme
+    axes.axhline(mean, color=theme.quiet, linestyle=FLOOR, linewidth=1.2 * theme.scale, zorder=2)
 
 
 def floor_handle(run: RunFolder, cells: Sequence[CellView], metric: str) -> list[Line2D]:
@@ -147,54 +195,18 @@ def floor_handle(run: RunFolder, cells: Sequence[CellView], metric: str) -> list
         return []
     n, mean = next(iter(known))
     label = f"floor: {n} real images ({number(mean)})" if len(known) == 1 else "floor: as many real images"
-    return [Line2D([], [], color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, label=label)]
+    theme = setting().theme
+    return [Line2D([], [], color=theme.quiet, linestyle=FLOOR, linewidth=1.2 * theme.scale, label=label)]
 
 
-def _axes(axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence[CellView], metric: str, x: X) -> None:
+def _axes(
+    axes: Axes, run: RunFolder, scope: Sequence[CellView], drawn: Sequence[CellView], metric: str, x: X, inches: float
+) -> None:
     across = [x(cell).value or 0.0 for cell in drawn]
     if min(across) > 0:
-        width = WIDTH / max(2, column_count(len(models(drawn)))) - 0.25
-        decade = width / math.log10(max(across) / min(across) * 1.18**2)
-        ticks = _apart(_ticks(drawn, max(across)), decade) if x is evaluations else []
-        log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, width, ticks)
+        decade = inches / math.log10(max(across) / min(across) * 1.18**2)
+        ticks = evaluation_ticks(drawn, max(across), decade) if x is evaluations else []
+        log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, inches, ticks)
     low, high = extent(run, scope, metric)
     if low is not None and high is not None:
         log_axis(axes, "y", low, high, 1.8)
-
-
-def extent(run: RunFolder, cells: Sequence[CellView], metric: str) -> tuple[float | None, float | None]:
-    """Limits of a log axis that holds all values, their intervals where these are positive, and the floor.
-
-    (None, None) if a value is not positive: then the axis is linear.
-    """
-    values = [value for cell in cells if (value := cell.value(metric)) is not None]
-    if min(values) <= 0:
-        return None, None
-    ends = [end for cell in cells for end in (cell[metric].low, cell[metric].high) if end is not None and end > 0]
-    ends = [end for end in ends if end > min(values) / 5]
-    floors = [floor[0] for cell in cells if (floor := run.floor(cell, metric)) is not None and floor[0] > 0]
-    low = min([*values, *ends]) / 1.12
-    if floors:
-        low = min(low, min(floors) / 1.12)
-    return low, max([*values, *ends]) * 1.12
-
-
-def _ticks(drawn: Sequence[CellView], last: float) -> list[float]:
-    """The budgets in NFE; beyond the largest, where adaptive samplers are, round numbers."""
-    budgets = sorted({float(c.budget) for c in drawn if c.budget_kind == "nfe" and c.budget})
-    round_numbers = [digit * 10.0**power for power in range(6) for digit in (1, 2, 5)]
-    return budgets and budgets + [number for number in round_numbers if 1.5 * budgets[-1] < number <= last]
-
-
-def _apart(ticks: Sequence[float], decade: float) -> list[float]:
-    """Those of the ticks whose labels don't touch on a log axis with so many inches to a decade."""
-    kept: list[float] = []
-    for tick in ticks:
-        room = 0.1 + 0.035 * sum(len(f"{one:.10g}") for one in (tick, *kept[-1:]))
-        if not kept or math.log10(tick / kept[-1]) * decade >= room:
-            kept.append(tick)
-    return kept
-
-
-def _handles(look: Mapping[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
-    return [look[line].handle() for line in unique(cell.line for cell in cells)]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, lower_is_better, models, number, title, with_interval
+from diffbench.report.frame import CellView, lower_is_better, models, number, scale, title, with_interval
 
 Worse = Callable[[Sequence[CellView], str], list[bool] | None]
 """(cells, metric) -> for each whether another is better by a paired test; None where that can't be tested."""
@@ -73,7 +73,7 @@ def best_cell(cells: Sequence[CellView], metric: str) -> CellView | None:
 
 
 def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None = None) -> list[Best]:
-    """The best sampler of every model and budget, budgets ascending within a model.
+    """The best sampler of every model and budget, budgets ascending within a model, for each scale of its scores.
 
     A cell that can't be tested against any other, or without an interval, counts as a tie.
     """
@@ -82,13 +82,20 @@ def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None 
         mine = [cell for cell in cells if cell.model == model]
         budgets = sorted({(c.budget is None, c.budget_kind or "", c.budget or 0, c.budget_label) for c in mine})
         for *_, label in budgets:
-            ranked = _measured([cell for cell in mine if cell.budget_label == label], metric)
-            if ranked:
+            for ranked in _of_one_scale([cell for cell in mine if cell.budget_label == label], metric):
                 tested = None if worse is None else worse(ranked, metric)
                 told = [overlap(ranked[0], cell, metric) is False for cell in ranked] if tested is None else tested
                 ties = tuple(cell for cell, apart in zip(ranked[1:], told[1:], strict=True) if not apart)
                 found.append(Best(model, label, ranked[0], ties, len(ranked), tested is not None))
     return found
+
+
+def _of_one_scale(cells: Sequence[CellView], metric: str) -> list[list[CellView]]:
+    """Cells with a value, best first, those whose scores are of different things apart."""
+    groups: dict[tuple[object, ...], list[CellView]] = {}
+    for cell in _measured(cells, metric):
+        groups.setdefault(scale(cell, metric), []).append(cell)
+    return list(groups.values())
 
 
 def agreements(run: RunFolder, metric: str) -> list[Agreement]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 
 from diffbench import results
@@ -36,6 +38,7 @@ class RunFolder:
     likelihood: Mapping[str, Any] = field(default_factory=dict)
     suite_text: str = ""
     name: str = ""
+    table: pd.DataFrame | None = field(default=None, compare=False)
 
     def floor(self, cell: CellView, metric: str) -> tuple[float, float] | None:
         """Mean and sd of the floor for this cell's reference and n; None if it was not computed."""
@@ -79,14 +82,43 @@ class RunFolder:
         None where no two of them can be tested: too few samples, or no values per sample in the folder, as in a copy of
         a report alone.
         """
-        side = RunSide(self.path, [])
-        rows = [_row(view, metric) for view in views]
+        side, rows = self._scored(views, metric)
         scores = [score_of(side, row) for row in rows]
         tests = not_worse(side, rows)
         unpaired = all(score.influence is None and score.replicates is None for score in scores)
         if unpaired or all(tested is None for tested in tests):
             return None
         return [tested is not None and tested[0] < ALPHA for tested in tests]
+
+    def _scored(self, views: Sequence[CellView], metric: str) -> tuple[RunSide, list[dict[str, Any]]]:
+        """The rows of these cells' scores, and the side that has their values per sample."""
+        return RunSide(self.path, []), [_row(view, metric) for view in views]
+
+    @property
+    def timings(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Its timing pass; of several runs, each one's with its name."""
+        return [("", self.timing)]
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """What several runs don't share, in sentences."""
+        return ()
+
+    def model_identity(self, cell: CellView) -> str | None:
+        """What network a cell was sampled with, as text that equals that of another cell of it; None: not known."""
+        own = self._identity(cell)
+        return None if own is None else json.dumps([own.get("model"), own.get("dtype")], sort_keys=True)
+
+    def method_identity(self, cell: CellView) -> str | None:
+        """What method a cell was sampled by; as :meth:`model_identity`."""
+        own = self._identity(cell)
+        names = ("method", "options", "code", "final")
+        return None if own is None else json.dumps([own.get(name) for name in names], sort_keys=True)
+
+    def _identity(self, cell: CellView) -> Mapping[str, Any] | None:
+        path = self._cell_folder(cell) / "cell.json"
+        own = read_sealed(path).get("identity") if path.is_file() else None
+        return own if isinstance(own, dict) else None
 
     def images(self, cell: CellView, count: int) -> Images:
         """The first kept samples of a cell, in index order: uint8 (k, C, H, W) with k <= count, k = 0 if none."""
@@ -116,6 +148,7 @@ def open_run(path: Path) -> RunFolder:
         cells=views,
         suite_text=suite.read_text(encoding="utf-8", errors="replace") if suite.is_file() else "",
         name=str(suites[0]) if len(suites) else path.name,
+        table=table,
         **side,
     )
 

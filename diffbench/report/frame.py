@@ -59,6 +59,20 @@ class CellView:
     status: str
     scores: Mapping[str, Measured]
     signatures: Mapping[str, str]
+    machine: str = ""
+    """The device that costs were measured on; empty where that is not known, or not needed: in a single run."""
+    source: str = ""
+    """The run that a cell is of, where there are several."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What sets a cell apart from all others that are shown with it."""
+        return (*(getattr(self, name) for name in _CELL_KEY), self.source)
+
+    @property
+    def given(self) -> bool:
+        """Whether it stands for images that no sampler of a run made."""
+        return self.family == "external"
 
     @property
     def series(self) -> str:
@@ -87,7 +101,7 @@ class CellView:
     def budget_label(self) -> str:
         """``NFE 10``, ``steps 50``, ``adaptive``, or ``given images`` of what no sampler of a run made."""
         if self.budget is None:
-            return "given images" if self.family == "external" else "adaptive"
+            return "given images" if self.given else "adaptive"
         return f"{'steps' if self.budget_kind == 'steps' else 'NFE'} {self.budget}"
 
     @property
@@ -134,6 +148,20 @@ def _cell(group: Sequence[dict[str, Any]]) -> CellView:
         scores=scores,
         signatures={row["metric"]: row["signature"] for row in group if row["signature"] is not None},
     )
+
+
+def comparable(signature: str) -> str:
+    """The part of a signature that two scores must share, as canonical JSON; a text that is no signature as it is."""
+    try:
+        return json.dumps(json.loads(signature)["comparable"], sort_keys=True, separators=(",", ":"))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return signature
+
+
+def scale(cell: CellView, metric: str) -> tuple[Any, ...]:
+    """What two cells must share for their scores of a metric to stand side by side."""
+    said = cell.signatures.get(metric)
+    return cell.reference, cell.extractor, cell.n, None if said is None else comparable(said)
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -48,7 +48,7 @@ def budget_of(row: Row) -> str:
 
 
 def draw_history(found: History, folder: Path, hidden: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
-    """Draw ``history.png`` and ``.pdf``: the files, none if there is no value, and what they leave out in words.
+    """Draw ``history.png``, ``.pdf``, ``.svg``: the files, none without any value, and what they leave out in words.
 
     ``hidden`` models are shown elsewhere.
     """

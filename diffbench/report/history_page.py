@@ -22,7 +22,7 @@ from diffbench.store.atomic import write_atomically
 
 
 def write_history(found: History, recipes: Sequence[Recipe], folder: Path) -> list[Path]:
-    """Write ``history.csv``, ``.parquet``, ``.png``, ``.pdf`` and ``.md`` (and those of replicates); returns them."""
+    """Write ``history.csv``, ``.parquet``, ``.png``, ``.pdf``, ``.svg``, ``.md`` (and those of replicates)."""
     rows = as_rows(found)
     files = {"history.csv": csv_bytes(list(COLUMNS), [list(row.values()) for row in rows])}
     buffer = io.BytesIO()

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 
 from diffbench.document.words import slug
 from diffbench.report.answers import Curve, levels
-from diffbench.report.figures import column_count, heading, panels
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import lower_is_better, models, title, unique
 from diffbench.report.iso_quality import band, needed
+from diffbench.report.layout import column_count, heading, panels
 from diffbench.report.style import WIDTH, Look, legend, log_axis, looks, save
 
 _COLUMNS = ("model", "sampler", "target", "evaluations", "evaluations_low", "evaluations_high", "evaluations_reason",

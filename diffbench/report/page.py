@@ -17,8 +17,8 @@ from diffbench.report.iso_figure import iso_quality
 from diffbench.report.iso_figure import stem as iso_stem
 from diffbench.report.page_data import page_data
 from diffbench.report.pareto import pareto
-from diffbench.report.style import paper_style
 from diffbench.report.tables import Table, latex, markdown
+from diffbench.report.themes import style
 from diffbench.results import csv_bytes
 from diffbench.store.atomic import write_atomically
 
@@ -29,21 +29,25 @@ def draw(run: Path) -> list[Path]:
     Raises:
         StoreError: the folder holds no results, or one of its files is corrupt; names the file.
     """
-    folder = open_run(run)
-    drawn = _figures(folder, run / "figures")
-    page = content(folder, _pictures(folder, {path.name for path in drawn}))
-    metric = main_metric(folder.cells)
-    data = page_data(folder, curves(folder, metric) if metric else [])
-    tables = _tables(page, run / "tables")
-    written = {"report.md": render_markdown(page), "report.html": render_html(page, run / "figures", data)}
-    for name, text in written.items():
-        write_atomically(run / name, text.encode())
-    return [run / "report.html", run / "report.md", *drawn, *tables]
+    return draw_into(open_run(run), run)
 
 
-def _figures(run: RunFolder, folder: Path) -> list[Path]:
+def draw_into(run: RunFolder, out: Path, theme: str = "paper") -> list[Path]:
+    """The same of a run, or of several seen as one, into any folder. Raises StoreError, and UsageError for a theme."""
+    drawn = _figures(run, out / "figures", theme)
+    page = content(run, _pictures(run, {path.name for path in drawn}))
     metric = main_metric(run.cells)
-    with paper_style():
+    data = page_data(run, curves(run, metric) if metric else [])
+    tables = _tables(page, out / "tables")
+    written = {"report.md": render_markdown(page), "report.html": render_html(page, out / "figures", data)}
+    for name, text in written.items():
+        write_atomically(out / name, text.encode())
+    return [out / "report.html", out / "report.md", *drawn, *tables]
+
+
+def _figures(run: RunFolder, folder: Path, theme: str) -> list[Path]:
+    metric = main_metric(run.cells)
+    with style(theme):
         if metric is None:
             return grids(run, None, folder)
         evaluations = "evaluations per sample (NFE)"
@@ -113,7 +117,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
-    bold = f"bold: the best of a budget and those not told apart from it: {page.rule}"
+    bold = f"bold: the best of a budget; dagger: not told apart from it: {page.rule}"
     for name, table in (
         ("results", page.results),
         ("best", page.best),

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from diffbench.report.figures import behind, extent, floor_handle
+from diffbench.report.direct import label_levels
+from diffbench.report.drawn import Drawn
+from diffbench.report.figures import behind, floor_handle, floor_line, given_cells
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
-from diffbench.report.style import INK, QUIET, WIDTH, Look, legend, log_axis, looks, save, shorten, tint
+from diffbench.report.layout import extent, panels
+from diffbench.report.panels import by_scale
+from diffbench.report.save import Behind, save, signatures_of
+from diffbench.report.style import Look, legend, log_axis, looks, shorten
+from diffbench.report.themes import setting, tint
 
 FillStyle = Literal["full", "left", "right", "bottom", "top", "none"]
 _FILLS: tuple[FillStyle, ...] = ("full", "none", "left", "top", "right", "bottom")  # one a model
-
-
-def scale(cell: CellView) -> tuple[str | None, str | None, int | None]:
-    """What two cells must share for their scores to be comparable."""
-    return cell.reference, cell.extractor, cell.n
 
 
 def front(cells: Sequence[CellView], metric: str) -> list[CellView]:
@@ -42,50 +43,87 @@ def front(cells: Sequence[CellView], metric: str) -> list[CellView]:
 
 def pareto(run: RunFolder, metric: str, folder: Path) -> list[Path]:
     """Draw the front; returns the files, none without timed and scored cells."""
-    both = [c for c in run.cells if c.value(metric) is not None and c.value(SECONDS) is not None]
-    scales = list(dict.fromkeys(scale(cell) for cell in both))
-    if not both:
+    figure = pareto_figure(run, metric)
+    if figure is None:
         return []
+    return save(figure, folder, "pareto", *pareto_data(run, metric))
+
+
+def pareto_data(run: RunFolder, metric: str) -> tuple[Behind, list[str]]:
+    """The table behind the figure, with what is on a front, and the signatures of its scores."""
+    both, given = timed_cells(run, metric), given_cells(run, metric)
+    fronts = {id(cell) for panel in by_scale(both, given, metric, machines=True) for cell in front(panel.cells, metric)}
+    shown = [*both, *given]
+    extra: dict[str, Callable[[CellView], Any]] = {
+        "machine": lambda cell: cell.machine or None,
+        "on_front": lambda cell: id(cell) in fronts,
+    }
+    return behind(shown, (metric, SECONDS), **extra), signatures_of(shown, [metric])
+
+
+def timed_cells(run: RunFolder, metric: str) -> list[CellView]:
+    """The cells that have both a score and a cost."""
+    return [c for c in run.cells if c.value(metric) is not None and c.value(SECONDS) is not None]
+
+
+def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figure | None:
+    """The front of quality against seconds, one panel a scale and machine; None without timed and scored cells.
+
+    Drawn inside :func:`~diffbench.report.themes.style`. Raises UsageError if ``axes`` are given for several panels.
+    """
+    both = timed_cells(run, metric)
+    if not both:
+        return None
     look, fills = looks(run), dict(zip(models(both), _FILLS * len(both), strict=False))
-    figure = Figure(figsize=(WIDTH, 3.9 * len(scales) + 0.6), layout="constrained")
-    panels: list[Axes] = list(figure.subplots(len(scales), 1, squeeze=False).flat)
-    on_front: set[int] = set()
-    for axes, this in zip(panels, scales, strict=True):
-        group = [cell for cell in both if scale(cell) == this]
-        best = front(group, metric)
-        on_front |= {id(cell) for cell in best}
-        _points(axes, group, best, metric, look, fills)
-        _limits(axes, run, group, metric)
-        _stairs(axes, best, metric)
-        if (floor := run.floor(group[0], metric)) is not None:
-            axes.axhline(floor[0], color=QUIET, linestyle=(0, (1, 1.2)), linewidth=1.2, zorder=2)
-        axes.set_ylabel(title(metric))
-        axes.set_xlabel("seconds per image")
-        if len(scales) > 1:
-            axes.set_title(f"reference {shorten(str(this[0]), 30)}, n = {this[2]}", loc="left")
-        _key(axes, best, group, metric)
-    legend(figure, _samplers(look, both), [*_models(fills), *floor_handle(run, both, metric)])
-    data = behind(both, (metric, SECONDS), on_front=lambda cell: id(cell) in on_front)
-    return save(figure, folder, "pareto", data)
+    groups = by_scale(both, given_cells(run, metric), metric, machines=True)
+    figure, axes_of = _stacked(len(groups), axes, max(len(front(panel.cells, metric)) for panel in groups))
+    for own, panel in zip(axes_of, groups, strict=True):
+        best = front(panel.cells, metric)
+        _points(own, panel.cells, best, metric, look, fills)
+        _limits(own, run, [*panel.cells, *panel.given], metric)
+        _stairs(own, best, metric)
+        label_levels(own, panel.given, metric)
+        if (floor := run.floor(panel.cells[0], metric)) is not None:
+            floor_line(own, floor[0])
+        own.set(xlabel="seconds per image", ylabel=title(metric))
+        if panel.told:
+            own.set_title(shorten(panel.told, int(setting().width / setting().theme.scale * 11)), loc="left")
+        _number(own, best, metric)
+        if axes is None:
+            _key(own, best, panel.cells, metric)
+    known = _models(fills)
+    legend(figure, _samplers(look, both), known[:-1], [*known[-1:], *floor_handle(run, both, metric)], axes=axes)
+    return figure
+
+
+def _stacked(count: int, axes: Axes | None, longest: int) -> tuple[Figure, list[Axes]]:
+    """One panel above the other; in a column with room below each for a key of ``longest`` entries."""
+    if axes is not None:
+        return panels(count, share_y=False, axes=axes)
+    theme, width = setting().theme, setting().width
+    high = 2.6 + 0.15 * longest * theme.scale if setting().narrow else 3.6 * theme.scale**0.5
+    figure = Drawn(figsize=(width, high * count + 0.6 * theme.scale), layout="constrained")
+    return figure, list(figure.subplots(count, 1, squeeze=False).flat)
 
 
 def _points(
     axes: Axes, group: Sequence[CellView], best: Sequence[CellView], metric: str, look: dict[str, Look],
     fills: dict[str, FillStyle],
 ) -> None:  # fmt: skip
+    theme, size = setting().theme, setting().theme.scale
     for cell in group:
         mark, top = look[cell.line], cell in best
         y, x = cell[metric], cell[SECONDS]
         assert y.value is not None and x.value is not None
         colour = mark.colour if top else tint(mark.colour)
         if x.low is not None and x.high is not None:
-            axes.hlines(y.value, x.low, x.high, color=colour, linewidth=0.9, zorder=3 + 0.5 * top)
+            axes.hlines(y.value, x.low, x.high, color=colour, linewidth=0.9 * size, zorder=3 + 0.5 * top)
         if y.low is not None and y.high is not None:
-            axes.vlines(x.value, y.low, y.high, color=colour, linewidth=0.9, zorder=3 + 0.5 * top)
+            axes.vlines(x.value, y.low, y.high, color=colour, linewidth=0.9 * size, zorder=3 + 0.5 * top)
         fill = fills[cell.model]
         axes.plot(x.value, y.value, color=colour, marker=mark.marker, fillstyle="full" if fill == "none" else fill,
-                  markerfacecolor="white" if fill == "none" else colour, markerfacecoloralt="white", linestyle="",
-                  markersize=6 if top else 4.5, markeredgecolor=colour, markeredgewidth=1.0,
+                  markerfacecolor=theme.ground if fill == "none" else colour, markerfacecoloralt=theme.ground,
+                  linestyle="", markersize=(6 if top else 4.5) * size, markeredgecolor=colour, markeredgewidth=size,
                   zorder=4 + top)  # fmt: skip
 
 
@@ -95,13 +133,13 @@ def _stairs(axes: Axes, best: Sequence[CellView], metric: str) -> None:
     ys = [cell.value(metric) or 0.0 for cell in best]
     worst = axes.get_ylim()[1 if lower_is_better(best, metric) else 0]
     axes.plot([xs[0], *xs, axes.get_xlim()[1]], [worst, *ys, ys[-1]], drawstyle="steps-post",
-              color=QUIET, linewidth=1.0, zorder=2)  # fmt: skip
+              color=setting().theme.quiet, linewidth=1.0 * setting().theme.scale, zorder=2)  # fmt: skip
 
 
 def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) -> None:
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
     margin = max(2.0, max(xs) / min(xs)) ** 0.06
-    log_axis(axes, "x", min(xs) / margin, max(xs) * margin, WIDTH - 2.4)
+    log_axis(axes, "x", min(xs) / margin, max(xs) * margin, setting().width * (0.8 if setting().narrow else 0.65))
     low, high = extent(run, group, metric)
     if low is not None and high is not None:
         log_axis(axes, "y", low, high * 1.1, 3.3)
@@ -119,16 +157,18 @@ def _models(fills: dict[str, FillStyle]) -> list[Line2D]:
         Line2D(
             [],
             [],
-            color=INK,
+            color=setting().theme.ink,
             marker="o",
-            markerfacecoloralt="white",
+            markerfacecoloralt=setting().theme.ground,
             fillstyle=fill,
             linestyle="",
             label=shorten(model, 40),
         )
         for model, fill in fills.items()
     ]
-    return [*(shown if len(shown) > 1 else []), Line2D([], [], color=QUIET, linewidth=1.0, label="front")]
+    theme = setting().theme
+    line = Line2D([], [], color=theme.quiet, linewidth=1.0 * theme.scale, label="front")
+    return [*(shown if len(shown) > 1 else []), line]
 
 
 def _name(cell: CellView, group: Sequence[CellView]) -> str:
@@ -136,14 +176,32 @@ def _name(cell: CellView, group: Sequence[CellView]) -> str:
     return f"{model}{shorten(cell.series, 28)} @ {cell.cost_label}"
 
 
+def _number(axes: Axes, best: Sequence[CellView], metric: str) -> None:
+    """Number the front's points, on its lower left side; a number that would touch the one before goes below it."""
+    theme = setting().theme
+    halo = [withStroke(linewidth=2.2 * theme.scale, foreground=theme.ground)]
+    side = 1 if lower_is_better(best, metric) else -1
+    last: tuple[float, float] | None = None
+    for index, cell in enumerate(best, start=1):
+        at = cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0
+        here = axes.transData.transform(at) * 72 / axes.figure.dpi
+        down = 5.0 * theme.scale
+        if last is not None and here[0] - last[0] < 9 * theme.scale:
+            down = max(down, side * (here[1] - last[1]) + 9.5 * theme.scale)
+        axes.annotate(str(index), at, xytext=(-4 * theme.scale, -side * down), textcoords="offset points", ha="right",
+                      va="top" if side > 0 else "bottom", fontsize=theme.points, fontweight="bold", color=theme.ink,
+                      path_effects=halo, zorder=7)  # fmt: skip
+        last = float(here[0]), float(here[1] - side * down)
+
+
 def _key(axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
-    """Number the front's points, and say beside the axes what they are."""
+    """Say beside the axes, in a column below them, what the numbered points are."""
+    theme, below = setting().theme, setting().narrow
     lines = []
     for index, cell in enumerate(best, start=1):
-        x, y = cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0
-        halo = [withStroke(linewidth=2.2, foreground="white")]
-        axes.annotate(str(index), (x, y), xytext=(-5, -5), textcoords="offset points", ha="right", va="top",
-                      fontsize=8, fontweight="bold", color=INK, path_effects=halo, zorder=7)  # fmt: skip
-        lines.append(f"{index}  {_name(cell, group)}\n     {title(metric)} {number(y)}, {number(x)} s")
-    axes.text(1.015, 1.0, "Front, fastest first\n\n" + "\n".join(lines), transform=axes.transAxes, va="top",
-              fontsize=7, color=INK, linespacing=1.35)  # fmt: skip
+        values = f"{title(metric)} {number(cell.value(metric))}, {number(cell.value(SECONDS))} s"
+        lines.append(f"{index}  {_name(cell, group)}{': ' if below else chr(10) + '     '}{values}")
+    head = "Front, fastest first" if below else "Front, fastest first\n"
+    size = theme.points - (1.8 if below else 1) * theme.scale
+    axes.text(*((0.0, -0.3) if below else (1.015, 1.0)), "\n".join([head, *lines]), transform=axes.transAxes, va="top",
+              fontsize=size, color=theme.ink, linespacing=1.35)  # fmt: skip

@@ -41,7 +41,7 @@ class _Panel:
 
 
 def draw_replicates(found: History, recipes: Sequence[Recipe], folder: Path) -> tuple[list[Path], list[str]]:
-    """Draw ``replicates.png`` and ``.pdf``: the files, none if no recipe has a mean, and what they leave out.
+    """Draw ``replicates.png``, ``.pdf`` and ``.svg``: the files, none if no recipe has a mean, and what they leave out.
 
     One panel a recipe and metric, cells beside each other; where a recipe stands in several runs, its mean over them.
     """

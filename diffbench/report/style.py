@@ -1,80 +1,33 @@
-"""How figures look, and how they are saved: the same bytes for the same input."""
+"""How figures look: one colour, marker and line a sampler; axes, legends, and names that fit."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import printable, unique
-from diffbench.results import csv_bytes
-from diffbench.store.atomic import write_atomically
+from diffbench.report.save import save as save
+from diffbench.report.themes import THEMES, setting
+from diffbench.report.themes import paper_style as paper_style
+from diffbench.report.themes import tint as tint
 
-WIDTH = 7.0  # inches: the text width of a page
-DPI = 200
+STOCHASTIC = (0, (3.5, 1.6))
+WIDTH = THEMES["paper"].widths["text"]
 
-# Okabe & Ito (2008): told apart under the common colour-vision deficiencies; yellow is left out, too pale on white.
-# Two more, for the eighth sampler and the ninth; as many markers and one, so that no two looks are the same before 90.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F4F24", "#9C9C9C")
+# As many as colours and one, so that no two looks are the same before 90.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-INK = "#222222"
-QUIET = "#6b6b6b"
-
-_RC: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4.5,
-    "text.parse_math": False,  # a "$" in a name is a dollar sign
-    "pdf.fonttype": 42,
-    "figure.dpi": 100,
-}
-
-
-@contextmanager
-def paper_style() -> Iterator[None]:
-    """The look of all figures; matplotlib's own settings come back afterwards."""
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_RC)  # type: ignore[arg-type]
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        yield
+INK = THEMES["paper"].ink
+QUIET = THEMES["paper"].quiet
 
 
 @dataclass(frozen=True)
@@ -89,7 +42,7 @@ class Look:
     @property
     def line(self) -> tuple[float, tuple[float, float]] | Literal["-"]:
         """Line style in matplotlib's terms."""
-        return (0, (3.5, 1.6)) if self.stochastic else "-"
+        return STOCHASTIC if self.stochastic else "-"
 
     def handle(self) -> Line2D:
         """Its legend entry."""
@@ -97,9 +50,14 @@ class Look:
         return Line2D([], [], color=self.colour, marker=self.marker, linestyle=self.line, label=text)
 
 
+def _colour(index: int) -> str:
+    colours = setting().theme.colours
+    return colours[index % len(colours)]
+
+
 def look_of(index: int) -> tuple[str, str]:
     """Colour and marker of the so-manieth thing that is drawn."""
-    return _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
+    return _colour(index), _MARKERS[index % len(_MARKERS)]
 
 
 def looks(run: RunFolder) -> dict[str, Look]:
@@ -109,7 +67,7 @@ def looks(run: RunFolder) -> dict[str, Look]:
     return {
         name: Look(
             label=labels[name],
-            colour=_COLOURS[index % len(_COLOURS)],
+            colour=_colour(index),
             marker=_MARKERS[index % len(_MARKERS)],
             stochastic=run.stochastic(first[name]) is True,
         )
@@ -142,7 +100,7 @@ def _alike(short: Mapping[str, str]) -> list[str]:
 
 def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, ticks: Sequence[float] = ()) -> None:
     """A log axis ("x" or "y") from low to high with plain tick labels: those given, else as many as ``inches`` hold."""
-    decade = inches / log10(high / low) / (0.36 if which == "x" else 0.2)  # in labels
+    decade = inches / log10(high / low) / (0.36 if which == "x" else 0.2) / setting().theme.scale  # in labels
     choices = ((1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0), (1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
     closest = (0.079, 0.301, 0.477, 1.0)  # decades between the closest two of each
     steps = next((choice for choice, gap in zip(choices, closest, strict=True) if gap * decade >= 1), (1.0,))
@@ -164,9 +122,16 @@ def _power(value: float, _: int) -> str:
     return f"{value:.10g}" if value >= 0.009 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def legend(figure: Figure, *rows: Sequence[Line2D]) -> None:
-    """One legend below all panels; each of ``rows`` starts a line of its own and wraps where the figure ends."""
+def legend(figure: Figure, *rows: Sequence[Line2D], axes: Axes | None = None) -> None:
+    """One legend below all panels; each of ``rows`` starts a line of its own and wraps where the figure ends.
+
+    With ``axes``, which may be among others' in the figure, inside these instead.
+    """
     rows = tuple(row for row in rows if row)
+    if axes is not None:
+        if rows:
+            axes.legend(handles=[handle for row in rows for handle in row], loc="best", frameon=False)
+        return
     columns = max((len(row) for row in rows), default=0)
     while columns > 1 and _legend_width(rows, columns) > figure.get_figwidth() - 0.1:
         columns -= 1
@@ -179,24 +144,20 @@ def legend(figure: Figure, *rows: Sequence[Line2D]) -> None:
             loc="outside lower center",
             ncols=columns,
             frameon=False,
-            handlelength=2.4,
+            handlelength=1.9 if setting().narrow else 2.4,
             columnspacing=1.2,
+            fontsize=setting().theme.points - (setting().theme.scale if setting().narrow else 0),
         )
 
 
 def _legend_width(rows: Sequence[Sequence[Line2D]], columns: int) -> float:
-    """Inches that the legend takes at about 0.062 inches a character."""
+    """Inches that the legend takes at about 0.062 inches a character of 8 points."""
     longest = [0] * columns
     for row in rows:
         for index, handle in enumerate(row):
             longest[index % columns] = max(longest[index % columns], len(str(handle.get_label())))
-    return sum(0.47 + 0.062 * length for length in longest)
-
-
-def tint(colour: str, strength: float = 0.45) -> tuple[float, float, float]:
-    """The colour as it looks on white at that opacity, itself opaque."""
-    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(colour))
-    return red, green, blue
+    room, character = (0.40, 0.054) if setting().narrow else (0.47, 0.062)
+    return setting().theme.scale * sum(room + character * length for length in longest)
 
 
 def quiet_spines(axes: Axes) -> None:
@@ -206,20 +167,3 @@ def quiet_spines(axes: Axes) -> None:
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def save(figure: Figure, folder: Path, name: str, data: tuple[Sequence[str], list[Sequence[Any]]] | None) -> list[Path]:
-    """Write ``name``.png, .pdf and, with ``data`` (columns and rows), the .csv behind it."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # what was laid out stays, in both formats
-    png, pdf = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": "diffbench"})
-    figure.savefig(
-        pdf, format="pdf", dpi=DPI, metadata={"Creator": "diffbench", "Producer": "diffbench", "CreationDate": None}
-    )
-    files = {f"{name}.png": png.getvalue(), f"{name}.pdf": pdf.getvalue()}
-    if data is not None:
-        files[f"{name}.csv"] = csv_bytes(*data)
-    for file, content in files.items():
-        write_atomically(folder / file, content)
-    return [folder / file for file in files]

@@ -19,20 +19,24 @@ from diffbench.report.frame import (
     number,
     printable,
     quality_metrics,
+    scale,
     title,
     value_and_half_width,
     with_interval,
 )
+from diffbench.report.panels import scale_labels
 
 _SHORT_SECONDS = "s/image"
+TIE = "†"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One field of a table; ``strong`` marks the best of a budget and those not told apart from it."""
+    """One field of a table; ``strong`` marks the best of a budget and those not told apart from it, the ``tie``s."""
 
     text: str
     strong: bool = False
+    tie: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,29 +65,52 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
     shown = quality_metrics(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
     shown.sort(key=lambda metric: metric != main)
     found = best_per_budget(views, main, worse) if main else []
-    strong = {id(cell) for best in found for cell in (best.cell, *best.ties)}
+    best = {id(one.cell) for one in found}
+    ties = {id(cell) for one in found for cell in one.ties}
+    called = _model_labels(views, main)
     rows, groups = [], []
     for index, cell in enumerate(views):
         if not index or views[index - 1].model != cell.model:
             groups.append(index)
-        scores = [Entry(with_interval(cell[m]), m == main and id(cell) in strong) for m in shown]
+        scores = [
+            Entry(with_interval(cell[m]), m == main and id(cell) in best | ties, m == main and id(cell) in ties)
+            for m in shown
+        ]
         if scores and cell.status != "ok" and cell.value(shown[0]) is None:
             scores[0] = Entry(cell.status)
         rows.append(
-            (Entry(cell.model), Entry(cell.series), Entry(spent(cell)), *scores, Entry(number(cell.value(SECONDS))))
+            (
+                Entry(called[cell.model]),
+                Entry(cell.series),
+                Entry(spent(cell)),
+                *scores,
+                Entry(number(cell.value(SECONDS))),
+            )
         )
     columns = ("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS)
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
+def _model_labels(views: Sequence[CellView], main: str | None) -> dict[str, str]:
+    """What models are called in tables: where their scores are of different things, with what these differ in."""
+    scored = [cell for cell in views if main is not None and cell.value(main) is not None]
+    labels = scale_labels(scale(cell, main or "") for cell in scored)
+    called = {cell.model: cell.model for cell in views}
+    for cell in scored:
+        if labels[scale(cell, main or "")]:
+            called[cell.model] = f"{cell.model} ({labels[scale(cell, main or '')]})"
+    return called
+
+
 def best_table(found: Sequence[Best], metric: str) -> Table:
     """The best sampler of every model and budget, and those not told apart from it."""
     rows, groups = [], []
+    called = _model_labels([best.cell for best in found], metric)
     for index, best in enumerate(found):
         if not index or found[index - 1].model != best.model:
             groups.append(index)
         ties = ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in best.ties)
-        texts = (best.model, best.budget, best.cell.series, with_interval(best.cell[metric]),
+        texts = (called[best.model], best.budget, best.cell.series, with_interval(best.cell[metric]),
                  number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
     columns = ("model", "budget", "best sampler", title(metric), _SHORT_SECONDS, "not told apart from it")
@@ -148,15 +175,19 @@ def markdown(table: Table) -> str:
     rules = ["---:" if index in table.numbers else "---" for index in range(len(table.columns))]
     lines = [line([markdown_text(column) for column in table.columns]), line(rules)]
     for row in table.rows:
-        fields = [markdown_text(entry.text) for entry in row]
-        lines.append(line([f"**{t}**" if e.strong else t for e, t in zip(row, fields, strict=True)]))
+        lines.append(line([_markdown_entry(entry) for entry in row]))
     return "\n".join(lines) + "\n"
+
+
+def _markdown_entry(entry: Entry) -> str:
+    text = markdown_text(entry.text)
+    return f"{text} {TIE}" if entry.tie else f"**{text}**" if entry.strong else text
 
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$", "·": r"$\cdot$",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "†": r"$\dagger$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 }  # fmt: skip
 
 
@@ -182,8 +213,9 @@ def latex(table: Table, notes: Sequence[str] = ()) -> str:
 
 
 def _latex_entry(entry: Entry) -> str:
+    best, mark = entry.strong and not entry.tie, r"^{\dagger}" if entry.tie else ""
     value, separator, half = entry.text.partition(" ± ")
     if separator:
-        return rf"$\mathbf{{{value} \pm {half}}}$" if entry.strong else rf"${value} \pm {half}$"
+        return rf"$\mathbf{{{value} \pm {half}}}$" if best else rf"${value} \pm {half}{mark}$"
     text = latex_text(entry.text)
-    return rf"\textbf{{{text}}}" if entry.strong else text
+    return rf"\textbf{{{text}}}" if best else text + (f"${mark}$" if mark else "")

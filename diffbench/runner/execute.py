@@ -19,6 +19,7 @@ from diffbench.models.diffusers_pipeline import Model
 from diffbench.runner.devices import synchronise
 from diffbench.runner.trajectories import Recorded, trajectories
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
+from diffbench.samplers.function import FunctionSampler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
 from diffbench.scoring.extract import extract_all
 from diffbench.scoring.extractor import Extractor
@@ -26,7 +27,7 @@ from diffbench.scoring.images import quantise
 from diffbench.store.shards import IMAGES, TRAJECTORIES, X0, Artefact, ShardRange
 from diffbench.suite.plan import Cell
 
-AnySampler = Sampler | DiffusersScheduler
+AnySampler = Sampler | DiffusersScheduler | FunctionSampler
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def trajectory(
         assert cell.steps is not None
         return sampler.run(denoiser, schedule, cell.steps, noise, observe)
     assert cell.grid is not None
+    if isinstance(sampler, FunctionSampler):
+        return sampler.run(denoiser, cell.grid, schedule, noise, observe)
     return integrate(sampler, denoiser, cell.grid, schedule, noise, observe)
 
 

@@ -29,7 +29,9 @@ class Loaded:
         """The cell's model."""
         key = (cell.card.directory, cell.card.clip, cell.dtype, cell.channels_last)
         if key not in self._models:
-            if cell.card.analytic is None:
+            if cell.card.lent is not None:
+                self._models[key] = cell.card.lent.load(cell.card, self.device, cell.dtype)
+            elif cell.card.analytic is None:
                 self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
             else:
                 self._models[key] = analytic_model(cell.card, self.device, cell.dtype)

@@ -15,6 +15,7 @@ from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError
 from diffbench.models.card import Card, Range, load_card, looks_like_path, range_fault, shipped_models
+from diffbench.models.lent import lent_card
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=10_000)]
@@ -123,6 +124,8 @@ def _read_card(name: Any, source: Any) -> Card:
         if not isinstance(source, str) or "://" in source:
             raise CardError(f"no card at {shown(source)}")
         return load_card(Path(source))
+    if (lent := lent_card(name)) is not None:
+        return lent
     if not isinstance(name, str) or name not in shipped_models():
         raise CardError(unknown("model", name, shipped_models()) + _path_hint(name))
     return load_card(name)

@@ -41,7 +41,12 @@ def code_of(method: str) -> str | None:
         return f"diffusers {diffusers_version()}"
     if SAMPLERS.built_in(method):
         return None
-    module = SAMPLERS[method].target.partition(":")[0]
+    target, code = SAMPLERS[method].target, SAMPLERS[method].code
+    if not isinstance(target, str):
+        if code is None:
+            raise UsageError(f"sampler {method!r}: its entry must say what code it is, or name a module")
+        return code
+    module = target.partition(":")[0]
     try:
         spec = find_spec(module)
     except (ImportError, ValueError):

@@ -27,7 +27,7 @@ def test_the_command_writes_frames_figures_and_a_page(diffbench, runs, tmp_path)
     call = ["history", *map(str, runs), "--replicates", "ours-*", "--out", str(tmp_path / "h")]
     code, out, err = diffbench(*call)
     assert code == 0 and "theirs · s0" in out and "ours-*" in out, err
-    ends = {"history": ("csv", "parquet", "png", "pdf", "md"), "replicates": ("csv", "png", "pdf")}
+    ends = {"history": ("csv", "parquet", "png", "pdf", "svg", "md"), "replicates": ("csv", "png", "pdf", "svg")}
     assert {path.name for path in (tmp_path / "h").iterdir()} == {
         f"{n}.{end}" for n, own in ends.items() for end in own
     }

@@ -57,9 +57,9 @@ def test_draws_what_it_says(drawn):
     names = {path.relative_to(run).as_posix() for path in files}
     wanted = {"report.html", "report.md"}
     for stem in ("fid_vs_nfe", "fid_vs_seconds", "pareto", "cost_of_fid"):
-        wanted |= {f"figures/{stem}.{ending}" for ending in ("png", "pdf", "csv")}
+        wanted |= {f"figures/{stem}.{ending}" for ending in ("png", "pdf", "svg", "csv")}
     for model in ("ddpm-mnist", "latent-mnist", "vp-mnist"):
-        wanted |= {f"figures/{kind}_{model}.{ending}" for kind in ("grids", "best") for ending in ("png", "pdf")}
+        wanted |= {f"figures/{kind}_{model}.{ending}" for kind in ("grids", "best") for ending in ("png", "pdf", "svg")}
     wanted |= {
         f"tables/{stem}.{ending}"
         for stem in ("results", "best", "front", "iso", "gaps")

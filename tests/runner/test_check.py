@@ -51,7 +51,7 @@ def test_epsilon_read_as_v_is_found(tmp_path, diffbench):
     code, out, err = diffbench("check", str(folder), *few, "--out", "out")
     assert code == 1 and "WRONG" in out and "read with prediction epsilon" in out and "v: WRONG in high" in err
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == [f"denoising_error.{end}" for end in ("csv", "json", "pdf", "png")]
+    assert names == [f"denoising_error.{end}" for end in ("csv", "json", "pdf", "png", "svg")]
     kept = json.loads((tmp_path / "out" / "denoising_error.json").read_text())
     (reading,) = kept["readings"]
     assert (reading["key"], reading["value"]) == ("prediction", "epsilon") and len(kept["sigmas"]) == 6

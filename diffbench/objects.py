@@ -1,0 +1,119 @@
+"""``diffbench.run(models={...}, samplers={...})``: objects beside names, as the suite that would name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from diffbench.catalog import SAMPLERS, SamplerEntry
+from diffbench.errors import UsageError
+from diffbench.fingerprint import fingerprint, why_unknown
+
+if TYPE_CHECKING:
+    from diffbench.models.own_model import OwnModel
+
+NAME = "objects"
+
+
+@dataclass
+class Objects:
+    """A suite whose models or samplers are objects in memory.
+
+    ``unidentified`` says of each whose code or data can't be hashed why: its samples get new ids in every run, so that
+    they are never taken for those of another object.
+    """
+
+    suite: dict[str, Any]
+    entries: list[SamplerEntry] = field(default_factory=list)
+    models: dict[str, OwnModel] = field(default_factory=dict)
+    unidentified: list[str] = field(default_factory=list)
+
+    @property
+    def device(self) -> str | None:
+        """The one device that the models' networks are on; None if there is none, or several."""
+        found = {str(model.device) for model in self.models.values() if model.device is not None}
+        return found.pop() if len(found) == 1 else None
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """The suite can be read and run inside; networks are in evaluation mode, and as before afterwards."""
+        from diffbench.models.lent import lending
+
+        with ExitStack() as stack:
+            for model in self.models.values():
+                stack.enter_context(model.evaluating())
+            stack.enter_context(SAMPLERS.using(self.entries))
+            stack.enter_context(lending({name: model.card(name) for name, model in self.models.items()}))
+            yield
+
+
+def objects(
+    suite: Mapping[str, Any] | None,
+    models: Mapping[str, Any] | None,
+    samplers: Mapping[str, Any] | Iterable[SamplerEntry],
+    settings: Mapping[str, Any],
+) -> Objects:
+    """Put a suite together.
+
+    Args:
+        suite: what else the suite says.
+        models: id to an object (``own_model``), or to what a suite says of a model: a name, a path, a mapping.
+        samplers: id to a function, an entry, or what a suite says of a sampler; or entries that the suite names.
+        settings: further keys of the suite; None: not given.
+
+    Raises:
+        UsageError: a key is given twice, or an object is none that can be run.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    named = isinstance(samplers, Mapping)
+    given |= {"models": None} if models else {}
+    given |= {"samplers": None} if named and samplers else {}
+    if twice := given.keys() & (suite or {}).keys():
+        raise UsageError(f"{min(twice)} is given twice: in the suite and beside it")
+    made = Objects({"name": NAME, **(suite or {}), **given})
+    if models:
+        made.suite["models"] = [_model(made, name, value) for name, value in models.items()]
+    if isinstance(samplers, Mapping):
+        chosen = [_sampler(made, name, value) for name, value in samplers.items()]
+        made.suite |= {"samplers": chosen} if chosen else {}
+    else:
+        made.entries += samplers
+    return made
+
+
+def _model(made: Objects, name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {"id": name, **value}
+    if isinstance(value, str):
+        from diffbench.models.card import looks_like_path
+
+        return {"id": name, "source" if looks_like_path(value) else "name": value}
+    from diffbench.models.own_model import own_model
+
+    made.models[name] = own = own_model(name, value)
+    if why := own.unidentified:
+        made.unidentified.append(f"model {name}: {why}")
+    return {"id": name, "name": name}
+
+
+def _sampler(made: Objects, name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {"id": name, **value}
+    if isinstance(value, str):
+        return {"id": name, "sampler": value}
+    if isinstance(value, SamplerEntry):
+        made.entries.append(value)
+        return {"id": name, "sampler": value.name}
+    if not callable(value):
+        kind = type(value).__name__
+        raise UsageError(f"sampler {name}: {kind} is no function fn(denoise, x, sigmas, noise), entry or name")
+    from diffbench.samplers.function import function_entry
+
+    code = fingerprint(value)
+    if code is None:
+        made.unidentified.append(f"sampler {name}: {why_unknown(value)}")
+    made.entries.append(function_entry(name, value, code or f"unidentified {uuid4().hex}"))
+    return {"id": name, "sampler": name}

@@ -1,0 +1,60 @@
+"""Results in a notebook: the table first, then the figure that says most; everything escaped, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+
+from markupsafe import Markup, escape
+
+from diffbench.document.words import counted
+from diffbench.errors import UsageError
+from diffbench.report.drawn import Drawn
+from diffbench.report.folder import RunFolder
+from diffbench.report.frame import printable
+from diffbench.report.plots import Plots
+from diffbench.report.tables import TIE, Entry, Table, results_table
+
+MOST_ROWS = 60
+_LEGEND = f"bold: the best of a model's budget; {TIE}: not told apart from it; ± is half of the 95% interval"
+
+
+def as_html(run: RunFolder) -> str:
+    """The table, at most ``MOST_ROWS`` rows of it, and the main metric against evaluations as a PNG inside."""
+    table = results_table(run.cells, worse=run.worse)
+    left = len(table.rows) - MOST_ROWS
+    more = f"{counted(left, 'more cell')} in .frame; " if left > 0 else ""
+    note = Markup('<p style="font-size:85%;opacity:.75">{}</p>').format(more + _LEGEND)
+    return str(_table(table) + note + _figure(run))
+
+
+def _table(table: Table) -> Markup:
+    head = Markup("").join(_field("th", column, i in table.numbers) for i, column in enumerate(table.columns))
+    rows = []
+    for index, row in enumerate(table.rows[:MOST_ROWS]):
+        shown = [row[0] if index in table.groups or not index else Entry(""), *row[1:]]
+        rows.append(Markup("").join(_field("td", _text(entry), i in table.numbers) for i, entry in enumerate(shown)))
+    body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
+
+
+def _text(entry: Entry) -> Markup:
+    text = escape(printable(entry.text))
+    if entry.tie:
+        return text + TIE
+    return Markup("<strong>{}</strong>").format(text) if entry.strong else text
+
+
+def _field(tag: str, content: str, number: bool) -> Markup:
+    aligned = Markup(' style="text-align:{}"').format("right" if number else "left")
+    said = content if isinstance(content, Markup) else escape(printable(content))
+    return Markup(f"<{tag}{aligned}>") + said + Markup(f"</{tag}>")
+
+
+def _figure(run: RunFolder) -> Markup:
+    try:
+        figure = Plots(run).metric_vs_nfe()
+    except UsageError:  # nothing that has evaluations
+        return Markup("")
+    assert isinstance(figure, Drawn)
+    data = base64.b64encode(figure._repr_png_()).decode()
+    return Markup('<img alt="the main metric against evaluations" src="data:image/png;base64,{}">').format(data)

@@ -1,0 +1,235 @@
+"""``diffbench.run`` with objects: models in memory, samplers that are functions; and the training callback."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tiny_model import write_checkpoint
+
+import diffbench
+from diffbench import results
+from diffbench.catalog import SAMPLERS
+from diffbench.diffusion.denoiser import Denoised
+from diffbench.errors import CardError, UsageError
+from diffbench.models.card import load_card
+from diffbench.models.diffusers_pipeline import load_model
+
+LINEAR = {"kind": "ddpm", "betas": "linear", "beta_start": 0.0001, "beta_end": 0.02, "steps": 1000}
+
+
+def euler(denoise, x, sigmas, noise):
+    for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+        x = x + (after - sigma) * (x - denoise(x, sigma)) / sigma
+    return x
+
+
+def ancestral(denoise, x, sigmas, noise):
+    """DDIM with eta = 1, as Euler down and noise up."""
+    for index, (sigma, after) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+        x0 = denoise(x, sigma)
+        up = after * (1 - (after / sigma) ** 2).sqrt() if after > 0 else after
+        down = (after**2 - up**2).sqrt()
+        x = x0 + down / sigma * (x - x0)
+        if after > 0:
+            x = x + up * noise(index)
+    return x
+
+
+def heun(denoise, x, sigmas, noise):
+    for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+        slope = (x - denoise(x, sigma)) / sigma
+        there = x + (after - sigma) * slope
+        x = there if after == 0 else x + (after - sigma) / 2 * (slope + (there - denoise(there, after)) / after)
+    return x
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return load_model(load_card(checkpoint), torch.device("cpu"))
+
+
+@pytest.fixture
+def own(checkpoint):
+    from diffusers import UNet2DModel
+
+    unet = UNet2DModel.from_pretrained(checkpoint / "unet")
+    return diffbench.OwnModel.of_network(
+        unet, prediction="epsilon", schedule=LINEAR, shape=(1, 28, 28), clip=(-1.0, 1.0), reference="mnist"
+    )
+
+
+def run(out, **given):
+    suite = {"name": "own", "run": {"device": "cpu", "batch_size": 6}}
+    return diffbench.run(suite, out, **{"budgets": [3], "samples": 6, "timing": 0, "quiet": True, **given})
+
+
+def scores(frame, sampler, metric="kid", model=None):
+    mine = frame[(frame["sampler"] == sampler) & (frame["metric"] == metric)]
+    return mine if model is None else mine[mine["model"] == model]
+
+
+def test_a_function_samples_what_the_method_in_the_catalog_does(checkpoint, tmp_path):
+    samplers = {"euler-fn": euler, "euler": "euler", "noisy-fn": ancestral, "noisy": {"sampler": "ddim", "eta": 1.0},
+                "heun-fn": heun, "heun": "heun"}  # fmt: skip
+    found = run(tmp_path / "run", models={"tiny": str(checkpoint)}, samplers=samplers, budgets=[5])
+    assert (found.frame["status"] == "ok").all()
+    for one, other in (("euler-fn", "euler"), ("noisy-fn", "noisy"), ("heun-fn", "heun")):
+        ours, theirs = scores(found.frame, one), scores(found.frame, other)
+        assert ours["value"].item() == pytest.approx(theirs["value"].item(), rel=1e-4)
+        assert ours["nfe"].item() == theirs["nfe"].item() == 5
+    assert "euler-fn" not in SAMPLERS
+
+
+def test_a_network_in_memory_samples_what_its_checkpoint_does(own, checkpoint, tmp_path):
+    found = run(tmp_path / "run", models={"mine": own, "tiny": str(checkpoint)}, samplers={"ddim": "ddim"})
+    mine, theirs = (scores(found.frame, "ddim", "fid", name) for name in ("mine", "tiny"))
+    assert mine["value"].item() == pytest.approx(theirs["value"].item(), rel=1e-5)
+    assert mine["cell"].item() != theirs["cell"].item()
+    assert (found.frame["status"] == "ok").all()
+
+
+def test_a_denoiser_with_schedule_and_shape_is_enough(tmp_path):
+    class Gaussian:
+        schedule = {"kind": "ve", "sigma_min": 0.01, "sigma_max": 10.0}
+        sample_shape = (1, 4, 4)
+
+        def __call__(self, x_hat, sigma):
+            gain = 0.25 / (0.25 + sigma**2)
+            return x_hat * gain.to(x_hat.dtype).view(-1, 1, 1, 1)
+
+    metrics = [{"metric": "solver_error", "reference_steps": 128}]
+    samplers = {"fn": euler, "heun-fn": heun}
+    found = run(tmp_path / "run", models={"gauss": Gaussian()}, samplers=samplers, budgets=[4, 8, 16], metrics=metrics)
+    values = scores(found.frame, "heun-fn", "solver_error").sort_values("budget")["value"].tolist()
+    assert values[0] > 2 * values[1] > 4 * values[2] > 0
+    zero = diffbench.OwnModel(lambda x, s: Denoised(x * 0), Gaussian.schedule, (1, 4, 4))
+    kid = diffbench.run(
+        out=tmp_path / "b", models={"g": zero}, samplers={"fn": euler}, budgets=[2], samples=2, timing=0
+    )
+    assert (kid.frame[kid.frame["metric"] == "fid"]["reason"].str.contains("no feature extractor")).all()
+
+
+def test_finished_cells_of_objects_are_not_sampled_again_and_changed_ones_are(own, tmp_path, monkeypatch):
+    from diffbench.runner import execute, sampling
+
+    made = []
+
+    def run_shard(model, cell, *arguments):
+        made.append(cell.sampler)
+        return execute.run_shard(model, cell, *arguments)
+
+    monkeypatch.setattr(sampling, "run_shard", run_shard)
+
+    def again(factor, held=None):
+        def damped(denoise, x, sigmas, noise):
+            _ = held
+            return factor * euler(denoise, x, sigmas, noise)
+
+        return run(tmp_path / "run", models={"mine": own}, samplers={"damped": damped})
+
+    again(0.9)
+    again(0.9)
+    assert made == ["damped"]
+    again(0.8)
+    assert made == ["damped"] * 2
+    with torch.no_grad():
+        next(own.modules[0].parameters()).add_(0.01)
+    again(0.8)
+    assert made == ["damped"] * 3
+    held = threading.Lock()  # no hash: never taken for another
+    again(0.8, held)
+    again(0.8, held)
+    assert made == ["damped"] * 5
+
+
+def test_what_is_unidentified_is_said(own, tmp_path, capfd):
+    held = threading.Lock()
+
+    def drawing(denoise, x, sigmas, noise):
+        _ = held
+        return euler(denoise, x, sigmas, noise)
+
+    run(tmp_path / "run", models={"mine": own}, samplers={"x": drawing}, quiet=False)
+    assert (
+        "unidentified, sampled anew in every run: sampler x: it holds an object of type lock" in capfd.readouterr().err
+    )
+
+
+def test_networks_are_evaluated_in_evaluation_mode_and_left_as_they_were(own, tmp_path):
+    network = own.modules[0].train()
+    seen = []
+    network.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    run(tmp_path / "run", models={"mine": own}, samplers={"fn": euler})
+    assert seen and not any(seen) and network.training
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda denoise, x, sigmas, noise: x[:1], "returned shape"),
+        (lambda denoise, x, sigmas, noise: None, "returned NoneType"),
+        (lambda denoise, x: x, "fails on a Gaussian"),
+        (lambda denoise, x, sigmas, noise: denoise(x, 1.0), "cost no more evaluations"),
+    ],
+)
+def test_functions_that_are_no_samplers_are_said_to_be(function, words, checkpoint, tmp_path):
+    try:
+        found = run(tmp_path / "run", models={"tiny": str(checkpoint)}, samplers={"bad": function})
+    except UsageError as error:
+        assert words in str(error) and "bad" in str(error)
+    else:
+        told = " ".join(found.frame["reason"].dropna())
+        assert words in told and (found.frame["status"] != "ok").all()
+
+
+def test_objects_that_can_not_be_run_are_said_to_be(own, tmp_path):
+    with pytest.raises(UsageError, match="no denoiser with schedule"):
+        run(tmp_path / "run", models={"mine": torch.nn.Linear(2, 2)}, samplers={"fn": euler})
+    with pytest.raises(UsageError, match="is no function"):
+        run(tmp_path / "run", models={"mine": own}, samplers={"fn": 3})
+    with pytest.raises(UsageError, match="given twice"):
+        diffbench.run({"name": "x", "budgets": {"nfe": [1]}}, models={"mine": own}, samplers={"fn": euler}, budgets=[2])
+    with pytest.raises(UsageError, match="takes no objects"):
+        diffbench.run("quickstart", models={"mine": own})
+    with pytest.raises(UsageError, match="already"):
+        run(tmp_path / "run", models={"ddpm-mnist": own}, samplers={"fn": euler})
+    with pytest.raises(UsageError, match="already"):
+        run(tmp_path / "run", models={"mine": own}, samplers={"ddim": euler})
+    with pytest.raises(CardError, match="own precision"):
+        diffbench.run({"name": "x", "run": {"dtype": "bfloat16"}}, tmp_path / "y", models={"mine": own},
+                      samplers={"fn": euler}, budgets=[2], samples=2, timing=0, quiet=True)  # fmt: skip
+
+
+def test_images_of_a_run_with_objects_can_be_exported(own, tmp_path, diffbench):
+    run(tmp_path / "run", models={"mine": own}, samplers={"fn": euler})
+    code, out, err = diffbench("export", str(tmp_path / "run"), "--npz", "--out", "npz")
+    assert code == 0, err
+    (file,) = (tmp_path / "npz").glob("*.npz")
+    assert np.load(file)["arr_0"].shape == (6, 28, 28, 1)
+    assert len(results.read(tmp_path / "run")) == 6
+
+
+def test_a_callback_tells_a_spoiled_network_from_one_that_did_not_change(own, tmp_path):
+    network = own.modules[0]
+    watch = diffbench.Callback(own, every=2, out=tmp_path, samplers=["ddim"], budgets=[2], samples=96, metrics=["fid"])
+    assert watch(1) is None
+    first = watch(2)
+    assert first.comparison is None and first.verdict is None and first.value() > 0
+    same = watch(4)
+    assert same.verdict == "SAME" and "SAME" in repr(same)
+    with torch.no_grad():
+        network.conv_out.bias.add_(0.3)
+    moved = watch(6)
+    assert moved.verdict in ("WORSE", "BETTER") and moved.verdicts == {("ddim", 2, "fid"): moved.verdict}
+    difference = moved.value() - same.value()
+    assert (difference > 0) == (moved.verdict == "WORSE")
+    assert [one.step for one in watch.history] == [2, 4, 6]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08d}" for step in (2, 4, 6)]
+    made = diffbench.Callback(lambda: own, every=1, out=tmp_path / "b", samplers=["ddim"], budgets=[2], samples=2)
+    assert made(1).results.frame["n"].dropna().eq(2).all()
