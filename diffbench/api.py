@@ -50,6 +50,8 @@ def run(
     samplers: Iterable[SamplerEntry] = (),
     force: bool = False,
     quiet: bool = False,
+    allow_code: bool = False,
+    allow_pickle: bool = False,
 ) -> Results:
     """Run a suite; what its run folder holds already is not sampled again.
 
@@ -61,12 +63,16 @@ def run(
         samplers: catalog entries of your own; the suite may name them.
         force: make the samples again, whatever is stored and whatever code made it.
         quiet: no progress on stderr.
+        allow_code: a card's factory or exported program may run.
+        allow_pickle: checkpoints that are pickles may be read, their tensors alone.
 
     Raises:
         DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
     """
+    from diffbench.models.consent import Consent
     from diffbench.runner.engine import execute
 
+    consent = Consent(allow_code, allow_pickle)
     with SAMPLERS.using(samplers):
         if isinstance(suite, Mapping):
             spec = suite_from_objects(dict(suite))
@@ -74,7 +80,7 @@ def run(
             spec = read_suite(find_suite(suite))
         else:
             raise UsageError(f"a suite is a path, a name or a mapping, not {type(suite).__name__}")
-        summary = execute(spec, Path(out) if out else None, device, only, quiet, force=force)
+        summary = execute(spec, Path(out) if out else None, device, only, quiet, force=force, consent=consent)
     return read(summary.folder)
 
 

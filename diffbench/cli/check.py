@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli.group import allowing, read_range, values_option
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.group import read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import Inconclusive, Regression
 
@@ -47,6 +47,7 @@ _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
 @click.option("--diagnose/--no-diagnose", default=True, show_default=True, help="Try other readings of the card.")
+@allowing
 @_json
 @click.option("--quiet", is_flag=True, help="No progress.")
 def check(model: str, as_json: bool, save: Path | None, out: Path | None, values: str | None, **options: Any) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from diffbench.cli.gating import Outputs, conclude, near
-from diffbench.cli.group import as_json
+from diffbench.cli.group import allowing, as_json
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from diffbench.models.consent import Consent
     from diffbench.suite.gates import Comparing, Margin
 
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     "--html", type=click.Path(path_type=Path), help="Write a page with pairs of the images that changed most."
 )
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML.")
+@allowing
 @as_json
 @self_test_options
 def compare(
@@ -62,6 +64,7 @@ def compare(
     junit: Path | None,
     as_json: bool,
     self_test: bool,
+    consent: Consent,
     **of_self_test: Any,
 ) -> None:
     """Compare BASE (a run folder or a baseline file) and the run folder NEW: cells by meaning, samples by index.
@@ -77,7 +80,9 @@ def compare(
         if new is not None or by is not None:
             raise UsageError("--self-test samples the suite of one run again; give one folder")
         chosen = [metric for metric, _ in map(_gate, gates)]
-        run_self_test(base, chosen, 0.01 if alpha is None else alpha, adjust or "holm", as_json, **of_self_test)
+        run_self_test(
+            base, chosen, 0.01 if alpha is None else alpha, adjust or "holm", as_json, consent=consent, **of_self_test
+        )
         return
     if by is not None:
         if new is not None:
@@ -108,7 +113,7 @@ def compare(
     else:
         from diffbench.runner.extend import extend as more
 
-        found = more(sides[0], sides[1], extend, margins, alpha, adjusted)
+        found = more(sides[0], sides[1], extend, margins, alpha, adjusted, consent=consent)
     fails = fail_on or (wanted.fail_on if wanted else "worse")
     conclude(found, sides, Outputs(everything, as_json, markdown, html, junit), fails)
 

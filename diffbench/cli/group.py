@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import click
 
 from diffbench import __version__
 from diffbench.errors import UsageError
+from diffbench.models.consent import Consent
 
 only = click.option("--only", metavar="RULE", help="Cells to take, as in 'model=ddpm-mnist,sampler=ddim,nfe<=20'.")
 overrides = click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a value of the suite.")
+
+
+def allowing(command: Callable[..., None]) -> Callable[..., None]:
+    """What checkpoints may do, as the argument ``consent``."""
+    code = click.option("--allow-code", is_flag=True, help="Let a card's network factory or exported program run.")
+    pickles = click.option("--allow-pickle", is_flag=True, help="Read tensors of checkpoints that are pickles.")
+
+    @code
+    @pickles
+    @wraps(command)
+    def consenting(*args: Any, allow_code: bool, allow_pickle: bool, **options: Any) -> None:
+        command(*args, consent=Consent(allow_code, allow_pickle), **options)
+
+    return consenting
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print rows as one JSON array on stdout.")
 
 values_option = click.option(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli.group import allowing, read_range, values_option
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.group import read_range, values_option
 from diffbench.cli.printing import say, show
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 @click.option(
     "--run", "run_folder", metavar="RUN", type=click.Path(path_type=Path), help="Run folder whose report shows it too."
 )
+@allowing
 @_json
 @click.option("--quiet", is_flag=True, help="No progress.")
 def likelihood(
@@ -66,7 +67,7 @@ def likelihood(
     card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
     Several models are compared image by image, with the same noise: "minus first" has the interval of that difference.
     """
-    from diffbench.models.card import load_card
+    from diffbench.models.find import load_card
     from diffbench.runner.likelihood import check_run, keep
     from diffbench.runner.likelihood import likelihood as measure
 

@@ -145,7 +145,7 @@ def list_extractors(as_json: bool) -> None:
 @_json
 def list_models(as_json: bool) -> None:
     """Models that come with diffbench."""
-    from diffbench.models.card import load_card, shipped_models
+    from diffbench.models.find import load_card, shipped_models
 
     cards = [load_card(name) for name in shipped_models()]
     rows = [

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import IncompleteRun, StoreError
+from diffbench.models.consent import Consent
 
 
 @click.command()
@@ -37,6 +38,7 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
 @only
 @overrides
 @click.option("--probe", is_flag=True, help="Load the models and time a few batches on this device.")
+@allowing
 @as_json
 def plan(
     suite: str,
@@ -46,6 +48,7 @@ def plan(
     overrides: tuple[str, ...],
     probe: bool,
     as_json: bool,
+    consent: Consent,
 ) -> None:
     """Show what `run` would do: cells, evaluations, samples, disk, time; what is stored, what is missing and why.
 
@@ -66,7 +69,8 @@ def plan(
     if probe:
         from diffbench.runner.speed import probe_device
 
-        rates = probe_device([state.cell for state in states if state.samples_missing], device or spec.run.device)
+        missing = [state.cell for state in states if state.samples_missing]
+        rates = probe_device(missing, device or spec.run.device, consent)
     else:
         rates = earlier_rates(run)
     rows = plan_rows(states, rates, images)

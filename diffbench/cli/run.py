@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbench.cli.gating import end, hold, near, tell
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
 if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
+    from diffbench.models.consent import Consent
     from diffbench.runner.engine import RunSummary
     from diffbench.status.stored import Part
     from diffbench.suite.gates import Comparing
@@ -39,6 +40,7 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
     help="Sample only part I of N (counted from 0 or from 1), for job arrays; the command without it finishes the run.",
 )
 @click.option("--no-compare", is_flag=True, help="Do not compare with the suite's baseline.")
+@allowing
 @as_json
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(
@@ -53,6 +55,7 @@ def run(
     no_compare: bool,
     as_json: bool,
     quiet: bool,
+    consent: Consent,
 ) -> None:
     """Run SUITE (a YAML file, or the name of a shipped suite such as quickstart).
 
@@ -72,7 +75,7 @@ def run(
 
     from diffbench.runner.engine import execute
 
-    summary = execute(spec, out, device, only, quiet, force=force, part=own_part)
+    summary = execute(spec, out, device, only, quiet, force=force, part=own_part, consent=consent)
     incomplete, found = False, None
     if summary.scored:
         incomplete = _show_results(summary, as_json)

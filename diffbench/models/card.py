@@ -8,96 +8,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 from pydantic_core import InitErrorDetails
 
-from diffbench import shipped
 from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
-from diffbench.document.source import located, read_document, spec_of
 from diffbench.document.spec import Name, Spec, fault
 from diffbench.document.tree import Unreadable
-from diffbench.document.words import Says, shown, unknown
-from diffbench.errors import CardError, ScheduleError
+from diffbench.document.words import Says, shown
+from diffbench.errors import ScheduleError
+from diffbench.models.card_parts import (
+    Checkpoint,
+    Codec,
+    DataInfo,
+    Labels,
+    Network,
+    Range,
+    RelativePath,
+    Scheduler,
+    Sha256,
+    Text,
+    TimeInput,
+    Version1,
+    range_fault,
+)
 from diffbench.models.mixture import Mixture, analytic_faults
-
-FILE = "card.yaml"
-
-
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
-        raise ValueError("outside the folder")
-    return path
-
-
-RelativePath = Annotated[str, AfterValidator(_inside), Says("a path inside the card's folder, with / and without ..")]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Says("a sha256: 64 lowercase hexadecimal digits")]
-Version1 = Annotated[int, Field(ge=1, le=1), Says("1, the only version there is")]
-Size = Annotated[int, Field(ge=1, le=65536)]
-Shape = tuple[Size, Size, Size]
-Range = tuple[float, float]
-
-
-def range_fault(key: str, value: Any) -> list[InitErrorDetails]:
-    """The problem of a [low, high] pair, where both are numbers, that does not rise."""
-    numbers = isinstance(value, tuple) and len(value) == 2 and all(type(end) in (int, float) for end in value)
-    if not numbers or value[0] < value[1]:
-        return []
-    return [fault((key,), f"{shown(value)} is not allowed; the first number must be below the second", value)]
-
-
-class TimeInput(Spec):
-    """What the network takes as time: a number that its ``input`` names, as it is or times ``scale``.
-
-    ``index``: the discrete schedule's index; ``scaled``: continuous time times ``scale``; ``sigma``: the noise level in
-    units of the data; ``log-sigma``: its natural logarithm times ``scale``.
-    """
-
-    input: Literal["index", "scaled", "sigma", "log-sigma"]
-    scale: Annotated[float, Field(gt=0.0)] | None = None
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """``scale`` belongs to ``scaled`` and ``log-sigma`` alone."""
-        given_input, scale = given.get("input"), given.get("scale")
-        if given_input in ("scaled", "log-sigma") and scale is None:
-            yield fault((), f'the key "scale" is missing; input {shown(given_input)} needs it', given)
-        if given_input in ("index", "sigma") and scale is not None:
-            yield fault(("scale",), f"input {shown(given_input)} has no scale", scale)
-
-
-class DataInfo(Spec):
-    """The images that the model makes: value range, shape (C, H, W), data set."""
-
-    range: Range
-    shape: Shape
-    dataset: Name
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """The range must rise."""
-        return range_fault("range", given.get("range"))
-
-
-class Network(Spec):
-    """Where a network lies in the card's folder, and its class."""
-
-    path: RelativePath
-    class_name: Annotated[str, Field(alias="class", min_length=1, max_length=200)]
-
-
-class Codec(Network):
-    """The autoencoder of a latent model: latents of ``latent_shape`` (C, H, W) are scaled by ``scaling_factor``.
-
-    Decoded images are cropped in the middle to ``crop`` x ``crop`` pixels.
-    """
-
-    scaling_factor: Annotated[float, Field(gt=0.0)]
-    latent_shape: Shape
-    crop: Size | None = None
 
 
 class Card(Spec):
@@ -108,6 +45,11 @@ class Card(Spec):
     an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
     exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null
     for a model whose samples are no pictures of anything: it has no FID and no IS.
+
+    A network of class ``labels`` or of prompts (``text``) is told in the suite which ones its samples have.
+    ``scheduler`` is the class of diffusers, with its config, that the checkpoint comes with. ``checkpoint`` says where
+    the files are, if not beside the card; ``sha256`` may be left out for those that a command finds there and hashes.
+    ``flops``: floating-point operations (two for a multiply-add) of one evaluation of one sample.
     """
 
     version: Version1
@@ -123,13 +65,20 @@ class Card(Spec):
     network: Network | None
     analytic: Mixture | None = None
     codec: Codec | None
+    labels: Labels | None = None
+    text: Text | None = None
+    scheduler: Scheduler | None = None
     ema: bool
     reference: Name | None
     extractor: Name | None
+    checkpoint: Checkpoint | None = None
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
+    flops: Annotated[float, Field(gt=0.0)] | None = None
     source: str
     license: str
     _directory: Path = PrivateAttr(default=Path())
+    _home: Path = PrivateAttr(default=Path())
+    _missing: str | None = PrivateAttr(default=None)
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -138,6 +87,8 @@ class Card(Spec):
         yield from _codec_faults(given)
         yield from _sigma_data_faults(given)
         yield from analytic_faults(given)
+        if given.get("labels") is not None and given.get("text") is not None:
+            yield fault(("text",), "a network takes labels or prompts, not both", given["text"])
         schedule = given.get("schedule")
         if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
             return
@@ -156,8 +107,23 @@ class Card(Spec):
 
     @property
     def directory(self) -> Path:
-        """The folder that the card's paths are relative to."""
+        """The folder that the paths of networks and of ``sha256`` are relative to."""
         return self._directory
+
+    @property
+    def home(self) -> Path:
+        """The folder of the card itself, where references of its own lie."""
+        return self._home
+
+    @property
+    def missing(self) -> str | None:
+        """Why the checkpoint's files can't be loaded, with what to get and where to put it; None if they are there."""
+        return self._missing
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network takes class labels or prompts."""
+        return self.labels is not None or self.text is not None
 
     @property
     def time_scale(self) -> float:
@@ -218,46 +184,3 @@ def _sigma_data_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
 
 def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in schedule.items()}
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Names of the models that come with diffbench."""
-    folder = shipped.reference_models()
-    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))) if folder.is_dir() else ()
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether ``name`` says where a card lies, rather than being the name of a shipped model."""
-    return "/" in name or "\\" in name or name.startswith((".", "~")) or name.endswith((".yaml", ".yml"))
-
-
-def load_card(path_or_name: str | Path) -> Card:
-    """Read a card: from a folder with ``card.yaml``, a card file, or the name of a shipped model (which goes first).
-
-    CardError where there is none, or with one line for each of its problems: file, line, column, key, allowed values.
-    """
-    name = str(path_or_name)
-    if not looks_like_path(name) and name in shipped_models():
-        path = shipped.reference_models() / name / FILE
-    else:
-        path = Path(path_or_name)
-        try:
-            path = path / FILE if path.is_dir() else path
-            found = path.exists()
-        except (OSError, ValueError):  # too long, or with NUL
-            found = False
-        if not found:
-            raise CardError(_nothing_at(name, path))
-    document = read_document(path)
-    card, problems = spec_of(Card, document)
-    if card is None:
-        lines = located(problems, document)
-        raise CardError("\n".join(f"{path}:{line}:{column}: {text}" for line, column, text in lines))
-    card._directory = path.parent
-    return card
-
-
-def _nothing_at(name: str, path: Path) -> str:
-    if not looks_like_path(name):
-        return unknown("model", name, shipped_models())
-    return f"{shown(name)}: no {FILE} there" if path.name == FILE else f"{shown(name)}: no such folder or card"

@@ -28,7 +28,7 @@ class Mixture(Spec):
 
 
 _FIXED: Mapping[str, Any] = {
-    **dict.fromkeys(("network", "codec", "reference", "extractor")),
+    **dict.fromkeys(("network", "codec", "labels", "text", "scheduler", "checkpoint", "reference", "extractor")),
     "sha256": {},
     "prediction": "sample",
     "variance": "fixed",
@@ -40,8 +40,10 @@ def analytic_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     """What a card's other keys must be for an ``analytic`` model, and what they can't be for one with a network."""
     analytic = given.get("analytic")
     if analytic is None:
+        network = given.get("network")
+        elsewhere = isinstance(network, dict) and (network.get("factory") or given.get("checkpoint") is not None)
         for key, wanted in _OTHERWISE.items():
-            if key in given and given[key] in (None, {}):
+            if key in given and given[key] in (None, {}) and not (key == "sha256" and elsewhere):
                 yield fault((key,), f"{shown(given[key])} is not allowed; expected {wanted}", given[key])
         yield from _both_or_none(given)
         return

@@ -11,6 +11,7 @@ import torch
 from diffbench import results
 from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
+from diffbench.models.consent import Consent
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.distance import CONVERGENCE, write_convergence
 from diffbench.runner.loaded import Loaded
@@ -70,12 +71,14 @@ def execute(
     *,
     force: bool = False,
     part: Part | None = None,
+    consent: Consent = Consent(),
 ) -> RunSummary:
     """Run a suite into a folder (default ``runs/<suite name>``); what is stored there already is not sampled again.
 
     A cell that fails does not stop the others: its rows carry the reason. Cells that ``only`` leaves out stay in the
     table if all their samples are there. ``force`` makes the samples of the cells again, whatever is stored and
-    whatever code made it. ``part`` samples its share of the shards and stops before timing and scoring.
+    whatever code made it. ``part`` samples its share of the shards and stops before timing and scoring. ``consent``:
+    what checkpoints may do beyond giving tensors.
 
     Raises:
         UsageError, SuiteError, CardError, WeightsError, ReferenceDataError: before anything is sampled.
@@ -86,7 +89,7 @@ def execute(
     cells = plan(suite)
     folder = out or Path("runs") / suite.name
     picked = pick_device(device or suite.run.device)
-    run = _Run(suite, folder, cells, select(cells, only), picked, Progress(quiet), part)
+    run = _Run(suite, folder, cells, select(cells, only), picked, Progress(quiet), part, consent)
     _refuse_other_suite(folder, suite)
     for cell in run.chosen:  # not only distinct ones: a model whose files were altered must not hide behind its twin
         if cell.skip is None:
@@ -126,12 +129,13 @@ class _Run:
     device: torch.device
     progress: Progress
     part: Part | None
+    consent: Consent
     failed: dict[str, str] = field(default_factory=dict)
     probed: Probed = field(default_factory=Probed)
 
     def __post_init__(self) -> None:
         keep_freed_memory(self.device)
-        self.loaded = Loaded(self.device)
+        self.loaded = Loaded(self.device, self.consent)
         self.distinct = distinct(self.chosen)
         self.session = Session(self.folder, self.device, sampling_code(), None if self.part is None else str(self.part))
 

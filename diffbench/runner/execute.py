@@ -15,7 +15,7 @@ from diffbench.diffusion.denoiser import Counted, Denoiser
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import CellFailed
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 from diffbench.runner.devices import synchronise
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
 from diffbench.samplers.integrate import Noise, Sampler, integrate
@@ -74,7 +74,7 @@ def own_grid(cell: Cell, schedule: NoiseSchedule) -> dict[str, list[float]]:
 @torch.inference_mode()
 def sample_images(model: Model, cell: Cell, sampler: AnySampler, indices: range) -> tuple[Tensor, Tensor, Counted]:
     """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter."""
-    denoiser = Counted(model.denoiser)
+    denoiser = Counted(model.denoiser_of(indices, cell.seed))
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = trajectory(sampler, denoiser, cell, model.schedule, noise)
     _refuse_not_finite(x0, indices)
@@ -104,7 +104,7 @@ def run_shard(
     """
     sampler = make_sampler(cell)
     made, kept, landed = [], [], []
-    evaluated, seconds = 0, 0.0
+    evaluated, network_evaluations, seconds = 0, 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
@@ -113,6 +113,7 @@ def run_shard(
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
+        network_evaluations += counter.network_evaluations
         if extractor is not None:
             made.append(images)
         if cell.keep_x0:
@@ -120,7 +121,8 @@ def run_shard(
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
         advance(counter.samples_evaluated)
-    nfe = evaluated / (shard.last - shard.first)
+    size = shard.last - shard.first
+    nfe = evaluated / size
     if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
     artefacts: dict[str, Artefact] = {}
@@ -132,7 +134,7 @@ def run_shard(
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
     if landed:
         artefacts[X0] = Artefact({X0: np.concatenate(landed)})
-    return ShardSamples(artefacts, nfe, nfe, seconds)
+    return ShardSamples(artefacts, nfe, network_evaluations / size, seconds)
 
 
 def _refuse_not_finite(x0: Tensor, indices: range) -> None:

@@ -15,9 +15,11 @@ from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.document.words import shown
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
+from diffbench.models.condition import Condition, Guidance
 from diffbench.suite.cell import BudgetKind, Cell
-from diffbench.suite.choices import GridChoice, ModelChoice
+from diffbench.suite.choices import GridChoice
 from diffbench.suite.identity import digest, identity, of_model
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.select import select
 from diffbench.suite.solution import Solutions
@@ -37,6 +39,7 @@ class _Model:
     card: Card
     schedule: NoiseSchedule
     dtype: str
+    condition: Condition | None
     options: dict[str, Any]
     identity: dict[str, Any]
 
@@ -133,6 +136,8 @@ class _Planner:
             grid=grid,
             dtype=model.dtype,
             channels_last=channels_last,
+            compile=suite.run.compile,
+            condition=model.condition,
             batch_size=batch_size,
             shard=suite.samples.shard,
             seed=suite.seed,
@@ -148,6 +153,8 @@ class _Planner:
             card=card,
             dtype=model.dtype,
             channels_last=channels_last,
+            compile=suite.run.compile,
+            condition=model.condition,
             sampler=choice.id,
             method=entry.name,
             method_options=sampler.complete,
@@ -210,16 +217,25 @@ def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
 
 
 def _models(choice: ModelChoice, dtype: str) -> Iterator[_Model]:
-    card = choice.card()
+    card = choice.read_card()
     schedule = card.schedule_object()
-    swept = {key: getattr(choice.sweep, key) for key in ("dtype", "clip") if getattr(choice.sweep, key) is not None}
+    axes = ("dtype", "clip", "guidance")
+    swept = {key: getattr(choice.sweep, key) for key in axes if getattr(choice.sweep, key) is not None}
     for values in product(*swept.values()):
         options = dict(zip(swept, values, strict=True))
         clip = options.get("clip", choice.clip if "clip" in choice.model_fields_set else card.clip)
         own = card.model_copy(update={"clip": clip})
-        listed = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        listed = {key: _plain(value) for key, value in options.items()}
         own_dtype = options.get("dtype", choice.dtype or dtype)
-        yield _Model(choice.id, own, schedule, own_dtype, listed, of_model(own))
+        condition = choice.condition(options.get("guidance"))
+        yield _Model(choice.id, own, schedule, own_dtype, condition, listed, of_model(own))
+
+
+def _plain(value: Any) -> Any:
+    """A swept value as the table shows it."""
+    if isinstance(value, Guidance):
+        return value.scale if value.interval is None else {"scale": value.scale, "interval": list(value.interval)}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _samplers(choice: SamplerChoice) -> Iterator[_Sampler]:

@@ -16,9 +16,10 @@ from diffbench.document.tree import MAX_DEPTH, UNREADABLE, Document, Problem, at
 from diffbench.document.tree import Path as KeyPath
 from diffbench.document.words import shown, unknown
 from diffbench.errors import SuiteError, SuiteProblem, UsageError
-from diffbench.models.card import looks_like_path
-from diffbench.suite.choices import GridChoice, MetricChoice, ModelChoice
+from diffbench.models.find import looks_like_path
+from diffbench.suite.choices import GridChoice, MetricChoice
 from diffbench.suite.gates import Comparing
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.overrides import Overridden, apply, as_option
 from diffbench.suite.sampler_choice import SamplerChoice
 from diffbench.suite.spec import Suite

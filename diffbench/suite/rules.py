@@ -11,8 +11,9 @@ from pydantic_core import InitErrorDetails
 from diffbench.catalog import SAMPLERS
 from diffbench.document.spec import fault
 from diffbench.document.words import key_path, shown, unknown
-from diffbench.suite.choices import MetricChoice, ModelChoice
+from diffbench.suite.choices import MetricChoice
 from diffbench.suite.gates import unmeasured
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.sampler_choice import SamplerChoice
 
 MAX_CELLS = 100_000

@@ -11,10 +11,11 @@ from pydantic_core import InitErrorDetails
 
 from diffbench.document.spec import Name, Spec, fault, repeated
 from diffbench.document.words import Says
-from diffbench.models.card import Version1
+from diffbench.models.card_parts import Version1
 from diffbench.suite import rules
-from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice
+from diffbench.suite.choices import MetricChoice
 from diffbench.suite.gates import Comparing
+from diffbench.suite.model_choice import Dtype, ModelChoice
 from diffbench.suite.sampler_choice import SamplerChoice
 
 DEFAULT_BATCH = 128
@@ -98,9 +99,14 @@ class Keep(Spec):
 
 
 class RunSettings(Spec):
-    """How cells are sampled. ``channels_last: auto`` is true."""
+    """How cells are sampled; ``channels_last: auto`` is true.
 
-    later: ClassVar[frozenset[str]] = frozenset({"compile", "engine", "guidance"})
+    ``compile`` runs networks through ``torch.compile``; ``cuda-graphs`` records and replays their kernels, too.
+    ``dtype`` bfloat16 and float16 are those of weights and activations; with ``amp-`` weights stay float32 and
+    operations choose (autocast).
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"engine"})
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$"), Says("auto, cpu, cuda or cuda:<index>")
     ] = "auto"
@@ -108,6 +114,7 @@ class RunSettings(Spec):
     dtype: Dtype = "float32"
     keep: Keep = Keep()
     channels_last: Annotated[Literal["auto", True, False], BeforeValidator(_text_or_bool)] = "auto"
+    compile: Annotated[Literal[False, True, "cuda-graphs"], BeforeValidator(_text_or_bool)] = False
 
 
 class Timing(Spec):

@@ -81,7 +81,7 @@ CASES = [
     (NAMED + "compare: {baseline: a, fail_on: §never}\n", ['expected one of "worse", "inconclusive", "nothing"']),
     (NAMED + "§expect: []\n", ['the key "expect" is not implemented yet']),
     (NAMED + "§extends: base.yaml\n", ['the key "extends" is not implemented yet']),
-    (NAMED + "run: {§compile: true}\n", ['run.compile: the key "compile" is not implemented yet']),
+    (NAMED + "run: {compile: §graphs}\n", ['run.compile: "graphs" is not allowed', '"cuda-graphs"']),
     (NAMED + "run: {keep: {§features: true}}\n", ['run.keep.features: the key "features" is not implemented yet']),
     (NAMED + "run: {§batchsize: 8}\n", ['unknown key "batchsize"', 'did you mean "batch_size"?']),
     # Numbers and other scalars.
