@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from diffbench.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
@@ -18,6 +14,7 @@ from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import CardError, WeightsError
 from diffbench.models.card import Card
 from diffbench.models.codec import Codec, LatentCodec, PixelCodec
+from diffbench.models.weights import read_json, read_tensors, verify_file
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -116,7 +113,7 @@ def verify_files(card: Card) -> None:
     Raises WeightsError for a missing or altered file.
     """
     for file in card.sha256:
-        _checked(card, file)
+        verify_file(card.directory, file, card.sha256)
 
 
 def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout: torch.memory_format) -> nn.Module:
@@ -126,10 +123,10 @@ def _placed(network: nn.Module, device: torch.device, dtype: torch.dtype, layout
 
 def _component(card: Card, path: str, class_name: str) -> nn.Module:
     """One network of the checkpoint, in eval mode, float32, with strictly matching parameters."""
-    config = _config(card, f"{path}/config.json")
+    config = read_json(card.directory, f"{path}/config.json", card.sha256)
     if (configured := config.get("_class_name")) != class_name:
         raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {configured}")
-    tensors = _tensors(card, f"{path}/{_WEIGHTS}")
+    tensors = read_tensors(card.directory, f"{path}/{_WEIGHTS}", card.sha256)
     network = _architecture(class_name).from_config(config)
     try:
         network.load_state_dict(tensors, strict=True)
@@ -154,36 +151,3 @@ def _architecture(class_name: str) -> Any:
 
         return VQModel
     raise CardError(f"network class {class_name!r} is not supported; supported: UNet2DModel, AutoencoderKL, VQModel")
-
-
-def _config(card: Card, file: str) -> dict[str, Any]:
-    path = card.directory / file
-    try:
-        config = json.loads(_checked(card, file))
-    except ValueError as error:
-        raise WeightsError(f"{path}: {error}") from None
-    if not isinstance(config, dict):
-        raise WeightsError(f"{path}: not a JSON object")
-    return config
-
-
-def _tensors(card: Card, file: str) -> dict[str, Tensor]:
-    try:
-        return load(_checked(card, file))
-    except SafetensorError as error:
-        raise WeightsError(f"{card.directory / file}: not a safetensors file ({error})") from None
-
-
-def _checked(card: Card, file: str) -> bytes:
-    """A file's content, if it is what the card says: a cell's identity rests on the card's hashes alone."""
-    path = card.directory / file
-    stated = card.sha256.get(file)
-    if stated is None:
-        raise CardError(f"{card.directory}: the card states no sha256 for {file}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from None
-    if (actual := hashlib.sha256(data).hexdigest()) != stated:
-        raise WeightsError(f"{path}: sha256 is {actual[:12]}…, the card says {stated[:12]}…")
-    return data
