@@ -118,10 +118,22 @@ def _check_archive(handle: BufferedReader, size: int) -> None:
         # torch finds records by the first one's folder, whatever their case.
         if len({name.casefold() for name in names}) < len(names) or not all(n.startswith(folder + "/") for n in names):
             raise _Refused("is an archive with ambiguous names")
-        if min(record.header_offset for record in records) != 0:
-            raise _Refused("is an archive inside another file")
+        if archive.comment or archive.start_dir != _directory(handle, size):
+            raise _Refused("is an archive whose directory lies elsewhere than torch.save puts it")
         with archive.open(f"{folder}/data.pkl") as pickle:
             _check_pickle(pickle)
+
+
+def _directory(handle: BufferedReader, size: int) -> int:
+    """Where torch's reader finds an archive's directory: where its last 22 bytes, or the zip64 record, say.
+
+    Python's looks right before these, so that one archive could show a different content to each.
+    """
+    handle.seek(max(0, size - 98))
+    end = handle.read()
+    if end[-42:-38] != b"PK\6\7":
+        return int.from_bytes(end[-6:-2], "little")
+    return int.from_bytes(end[48:56], "little") if int.from_bytes(end[-34:-26], "little") == size - 98 else -1
 
 
 def _check_legacy(handle: BufferedReader) -> int:
