@@ -193,7 +193,9 @@ class _Plain:
         if kind in (Tensor, Parameter):
             made = self._tensor(given)
         elif kind in (dict, OrderedDict):  # dict's own items: an OrderedDict may come with attributes of that name
-            made = {self.value(key, DEEPEST): self.value(item, depth + 1) for key, item in dict.items(given)}
+            if bad := [key for key in dict.keys(given) if type(key) not in (str, int, float, bool)]:
+                raise _Refused(f"holds a key of type {type(bad[0]).__name__}")
+            made = {key: self.value(item, depth + 1) for key, item in dict.items(given)}
         elif kind is list:
             made = [self.value(item, depth + 1) for item in given]
         elif kind in (tuple, torch.Size):
