@@ -57,7 +57,7 @@ class CardError(DiffbenchError):
 
 
 class WeightsError(DiffbenchError):
-    """A weight file is missing, or its sha256 is not the one that its card or manifest states."""
+    """A weight file is missing, is not the one that its card or manifest states, or is not safe to load."""
 
     exit_code = 2
 
