@@ -20,7 +20,7 @@ from diffbench.models.hub import PREFIX, HubName
 from diffbench.models.pipeline_card import INDEX, Derived, derive
 
 FILE = "card.yaml"
-_MERGED = ("data", "network", "codec", "text", "labels", "scheduler")
+_PARTS = ("data", "network", "codec", "text", "labels", "scheduler", "config")
 
 
 def _shipped() -> Mapping[str, Path]:
@@ -166,10 +166,10 @@ def weights_folder() -> Path:
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """``above`` before ``below``, key by key also inside the parts of a card; a part that is null stays null."""
     merged = {**below, **above}
-    for key in _MERGED:
+    for key in _PARTS:
         low, high = below.get(key), above.get(key)
         if isinstance(low, dict) and isinstance(high, dict):
-            merged[key] = {**low, **high}
+            merged[key] = _merged(low, high)
     return merged
 
 

@@ -58,7 +58,6 @@ def derive(folder: Path) -> Derived:
     found.keys["scheduler"] = {"class": components["scheduler"], "config": _public(scheduler)}
     found.keys |= {"reference": None, "extractor": None}
     found.unsaid["ema"] = "no config says whether the weights are a moving average"
-    found.unsaid["data.dataset"] = "no config names the data"
     return found
 
 
@@ -122,7 +121,7 @@ def _shapes(
         found.keys["variance"] = "learned-range"
     # DDPM's and its relatives' pipelines map [-1, 1] to pixels, that of score-SDE [0, 1].
     exploding = found.keys.get("family") == "score-sde"
-    data: dict[str, Any] = {"range": [0, 1] if exploding else [-1, 1], "shape": sampled}
+    data: dict[str, Any] = {"range": [0, 1] if exploding else [-1, 1], "shape": sampled, "dataset": "unknown"}
     found.keys |= {"data": data, "codec": None}
     found.keys.setdefault("family", "ddpm")
     if autoencoder is None:
@@ -142,7 +141,8 @@ def _shapes(
 
 def _clip(found: Derived, class_name: str, config: Mapping[str, Any], latent: bool) -> None:
     known = schedulers().get(class_name)
-    if latent or (known is not None and "clip_sample" not in known.config):
+    exploding = found.keys.get("family") == "score-sde"
+    if latent or exploding or (known is not None and "clip_sample" not in known.config):
         found.keys["clip"] = None
     elif "clip_sample" not in config:
         found.unsaid["clip"] = "scheduler/scheduler_config.json does not state clip_sample"

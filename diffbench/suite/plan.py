@@ -17,6 +17,7 @@ from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
 from diffbench.models.condition import Condition, Guidance
 from diffbench.suite.cell import BudgetKind, Cell
+from diffbench.suite.checkpoint_scheduler import as_shipped, is_checkpoint
 from diffbench.suite.choices import GridChoice
 from diffbench.suite.identity import digest, identity, of_model
 from diffbench.suite.model_choice import ModelChoice
@@ -120,6 +121,7 @@ class _Planner:
         )
 
     def cell(self, model: _Model, sampler: _Sampler, budget: Budget) -> Cell:
+        model, sampler = _as_shipped(model, sampler)
         suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
         default = ADAPTIVE_GRID if entry.adaptive else default_grid(model.schedule)
         grid_choice = choice.grid or GridChoice.model_validate(default)
@@ -178,6 +180,8 @@ class _Planner:
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
         """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""
         entry, final = sampler.entry, sampler.choice.final
+        if is_checkpoint(entry):
+            return str(as_shipped(model.card, sampler.complete))
         if unmet := _unmet(entry, sampler.typed, model):
             return unmet
         if budget is None:
@@ -201,6 +205,15 @@ class _Planner:
             except ScheduleError as error:
                 self.grids[key] = str(error)
         return self.grids[key]
+
+
+def _as_shipped(model: _Model, sampler: _Sampler) -> tuple[_Model, _Sampler]:
+    """For ``diffusers:checkpoint`` the scheduler of the model's own checkpoint, if there is one, and no other clip."""
+    found = as_shipped(model.card, sampler.complete) if is_checkpoint(sampler.entry) else ""
+    if isinstance(found, str):
+        return model, sampler
+    card = model.card.model_copy(update={"clip": None})
+    return replace(model, card=card, identity=of_model(card)), replace(sampler, entry=found[0], complete=found[1])
 
 
 def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import SAMPLERS, Final, SamplerEntry
-from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
+from diffbench.catalog.diffusers import CHECKPOINT, PREFIX, scheduler_faults, schedulers
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, did_you_mean, shown, unknown
@@ -31,13 +31,14 @@ class SamplerChoice(Spec):
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
-        """A bare name to a mapping; options split off; the id defaults to the sampler's name."""
+        """A bare name to a mapping; options split off; the id defaults to the sampler's or class's name."""
         value = {"sampler": value} if isinstance(value, str) else value
         if not isinstance(value, dict):
             return value
         value = split(value, ("id", "sampler", "grid", "final", "sweep"))
         name = value.get("sampler")
-        return {"id": name if isinstance(name, str) and name in SAMPLERS else UNREADABLE, **value}
+        known = isinstance(name, str) and name in SAMPLERS
+        return {"id": name.removeprefix(PREFIX) if known else UNREADABLE, **value}
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -63,14 +64,17 @@ class SamplerChoice(Spec):
 
 def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     """Problems of a ``diffusers:`` sampler that its class decides."""
-    if scheduler not in schedulers():
+    if scheduler not in schedulers() and scheduler != CHECKPOINT:
         yield fault(("sampler",), unknown("scheduler of diffusers", scheduler, schedulers()), scheduler)
         return
+    name = "a checkpoint's scheduler" if scheduler == CHECKPOINT else scheduler
     if given.get("grid") is not None:
-        yield fault(("grid",), f"the grid of {scheduler} is its own; leave grid out", given["grid"], at_key=True)
+        yield fault(("grid",), f"the grid of {name} is its own; leave grid out", given["grid"], at_key=True)
     if given.get("final", "denoise") != "denoise":
-        yield fault(("final",), f"{scheduler} ends as its config says; leave final out", given["final"], at_key=True)
+        yield fault(("final",), f"{name} ends as its config says; leave final out", given["final"], at_key=True)
     options = given["options"]
+    if scheduler == CHECKPOINT:  # the plan knows the classes
+        return
     for path, said in scheduler_faults(scheduler, options.get("config"), options.get("step")):
         yield fault(path or ("sampler",), said, given, at_key=bool(path))
     given_sweep = given.get("sweep")
