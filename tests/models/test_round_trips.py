@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_pipelines
 import torch
@@ -122,3 +123,28 @@ def test_samples_are_those_of_the_pipeline(name: str, tmp_path: Path, monkeypatc
     torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)
     assert mine.std() > 1e-3
     assert (nfe, network_evals) == (STEPS, STEPS * (2 if "guidance" in given else 1))
+
+
+def test_score_sde_ve_is_its_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    pipeline = tiny_pipelines.score_sde_ve(tmp_path / "pipeline")
+    # Its steps take sigma(t) at the whole indices below t, its network at t itself: 8e-5 more, relatively.
+    sigmas = (0.01 * 5000.0 ** np.linspace(1, 1e-5, STEPS)).tolist()
+    sampler = {
+        "id": "pc", "sampler": "predictor-corrector", "coupled": True, "corrector_steps": 1,
+        "snr": pipeline.scheduler.config.snr, "grid": {"kind": "explicit", "sigmas": sigmas},
+    }  # fmt: skip
+    cell = cell_of(tmp_path / "pipeline", sampler)
+    mine, nfe, _ = ours(cell)
+    noise, drawn = NoiseSource(0, range(COUNT), cell.card.sample_shape), [0]
+
+    def step(*args: Any, **options: Any) -> Tensor:
+        number, drawn[0] = drawn[0] // 2, drawn[0] + 1
+        return noise.normal("corrector" if drawn[0] % 2 else "step", number)
+
+    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "randn_tensor", lambda *a, **o: noise.normal("start", 0))
+    monkeypatch.setattr(sys.modules[type(pipeline.scheduler).__module__], "randn_tensor", step)
+    theirs = pipeline(batch_size=COUNT, num_inference_steps=STEPS, output_type="np").images
+    torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)
+    assert nfe == 2 * STEPS
+    assert mine.std() > 1e-2
