@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
+from diffbench.cli.fetch import fetch
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
 from diffbench.cli.likelihood import likelihood
@@ -26,7 +27,7 @@ from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood, check)
 for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
+    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, fetch, list_, cache, bench,
 ):  # fmt: skip
     cli.add_command(command)
 
