@@ -118,7 +118,7 @@ def _check_archive(handle: BufferedReader, size: int) -> None:
         # torch finds records by the first one's folder, whatever their case.
         if len({name.casefold() for name in names}) < len(names) or not all(n.startswith(folder + "/") for n in names):
             raise _Refused("is an archive with ambiguous names")
-        if archive.comment or archive.start_dir != _directory(handle, size):
+        if archive.start_dir != _directory(handle, size):
             raise _Refused("is an archive whose directory lies elsewhere than torch.save puts it")
         with archive.open(f"{folder}/data.pkl") as pickle:
             _check_pickle(pickle)

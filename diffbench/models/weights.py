@@ -112,7 +112,7 @@ def _tensors(path: Path, content: bytearray) -> dict[str, Tensor]:
     """The tensors of a safetensors file, in its memory. The format: 8 bytes of length, header in JSON, data."""
     try:
         start = 8 + int.from_bytes(content[:8], "little")
-        if len(content) < 8 or start > len(content):
+        if start > len(content):
             raise WeightsError(f"{path}: the header is longer than the file")
         if start - 8 > HEADER_LIMIT:
             raise WeightsError(f"{path}: the header is longer than {HEADER_LIMIT:,} bytes")
@@ -166,7 +166,7 @@ def _at(content: bytearray, begin: int, length: int, dtype: str) -> Tensor:
     if length == 0:
         return torch.empty(0, dtype=kind)
     data = torch.frombuffer(content, dtype=torch.uint8, count=length, offset=begin)
-    return (data.clone() if begin % kind.itemsize else data).view(kind)
+    return (data.clone() if data.data_ptr() % kind.itemsize else data).view(kind)
 
 
 def _is_pickle(content: bytearray) -> bool:

@@ -27,6 +27,8 @@ def test_a_file_is_read_and_hashed(tmp_path):
     assert file_sha256(tmp_path / "a") == sha(content)
     assert read_checked(tmp_path, "a", hashes) == content
     verify_file(tmp_path, "a", hashes)
+    with checked_file.checked_file(tmp_path, "a", hashes) as handle:
+        assert handle.read() == content
 
 
 @pytest.mark.parametrize("read", [read_checked, verify_file, read_json])

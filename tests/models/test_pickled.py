@@ -83,3 +83,9 @@ def test_an_old_torch_reads_no_pickles(tmp_path, monkeypatch, version):
         read(tmp_path, "w.pt", allow_pickle=True)
     monkeypatch.setattr(torch, "__version__", TorchVersion("2.10.0+cpu"))
     assert read(tmp_path, "w.pt", allow_pickle=True)
+
+
+def test_files_are_not_mapped_even_where_torch_maps_by_default(tmp_path):
+    torch.save({"a": torch.ones(1)}, tmp_path / "w.pt")
+    with torch.utils.serialization.config.patch("load.mmap", True):
+        same(read(tmp_path, "w.pt", allow_pickle=True), {"a": torch.ones(1)})
