@@ -1,16 +1,11 @@
 """Tensors that are a formula of a name and a shape: weights that need not be stored, the same on every machine."""
 
 import contextlib
-import json
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 
 def uniform(name, shape):
@@ -59,36 +54,3 @@ def in_double():
         patch.object(torch, "tensor", lambda *a, **k: wide(tensor(*a, **k))),
     ):
         yield
-
-
-@dataclass(frozen=True)
-class Golden:
-    """What an original network made of the formula's weights and image: its config, keys and shapes, and output.
-
-    ``time`` is the card's: an index, a scaled t, or sigma, one for each image; ``labels`` the classes or None.
-    """
-
-    family: str
-    config: dict
-    shapes: dict
-    time: list
-    labels: list | None
-    output: torch.Tensor
-
-    @cached_property
-    def tensors(self):
-        return parameters(self.shapes)
-
-    @property
-    def image(self):
-        return image(len(self.time), self.output.shape[-1])
-
-    def write(self, path):
-        said = {"family": self.family, "config": self.config, "shapes": self.shapes, "time": self.time}
-        said["labels"] = self.labels
-        save_file({"output": self.output}, path, {"golden": json.dumps(said, separators=(",", ":"))})
-
-    @classmethod
-    def read(cls, path):
-        with safe_open(path, "pt") as file:
-            return cls(output=file.get_tensor("output"), **json.loads(file.metadata()["golden"]))

@@ -30,19 +30,18 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from filled_tensors import Golden, image, in_double, parameters
+from filled_tensors import image, in_double, parameters
+from golden_networks import FOLDER, Golden
 from published_networks import PUBLISHED, published
 from torch import Tensor, nn
 
 from diffbench.models.key_maps.families import convert, load, state_dict
 
-GOLDEN = Path("tests/models/key_maps/golden")
 _FOREIGN = ("models", "op", "sde_lib", "improved_diffusion", "guided_diffusion")
 
 # Small networks, each a variation of published ones, with times (and classes) of two images.
@@ -263,7 +262,7 @@ def main() -> int:
         print(f"{name:<24}{single:12.1e}{double:12.1e}")
         fine &= single < 1e-5 and double < 1e-10
         if arguments.write:
-            golden.write(GOLDEN / f"{name}.safetensors")
+            golden.write(FOLDER / f"{name}.safetensors")
     averages = {"score_sde_pytorch": score_sde_averages(repositories), "ddim": ddim_averages(repositories)}
     print()
     for name, same in averages.items():
