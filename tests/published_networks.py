@@ -1,4 +1,4 @@
-"""Configs of published checkpoints in the words of their repositories, at full size."""
+"""Configs of published checkpoints in the words of their repositories, at full size and small."""
 
 import json
 
@@ -52,6 +52,99 @@ PUBLISHED = {
     ),
     "guided 256x256_diffusion": ("guided-diffusion", _GUIDED | _AT_256),
     "guided lsun_bedroom": ("guided-diffusion", _GUIDED | _AT_256 | {"class_cond": False}),
+}
+
+
+# Small variations of them, with the times (and classes) of two images: what the golden files are of.
+SMALL = {
+    "ddpm": {
+        "of": "ddpm cifar10",
+        "but": {"image_size": 16, "ch": 32, "ch_mult": [1, 2, 2], "attn_resolutions": [8]},
+        "time": [3, 700],
+    },
+    "score-sde-ddpm": {
+        "of": "score-sde vp/ddpm/cifar10_continuous",
+        "but": {"image_size": 16, "nf": 32, "ch_mult": [1, 2, 2], "attn_resolutions": [8], "centered": False},
+        "time": [0.7, 512.5],
+    },
+    "score-sde-ddpmpp": {
+        "of": "score-sde vp/cifar10_ddpmpp_continuous",
+        "but": {"image_size": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [4]},
+        "time": [0.7, 512.5],
+    },
+    "score-sde-ncsnpp": {
+        "of": "score-sde ve/celebahq_256, ffhq_256",
+        "but": {"image_size": 16, "nf": 32, "ch_mult": [1, 4, 4], "num_res_blocks": 1, "attn_resolutions": [8]},
+        "time": [0.3, 40.0],
+    },
+    "score-sde-ddpmpp-fourier": {
+        "of": "score-sde vp/cifar10_ddpmpp_continuous",
+        "but": {
+            "image_size": 8,
+            "ch_mult": [1, 1],
+            "num_res_blocks": 1,
+            "attn_resolutions": [8],
+            "embedding_type": "fourier",
+            "scale_by_sigma": True,
+            "centered": False,
+        },
+        "time": [0.3, 40.0],
+    },
+    "score-sde-ncsnpp-positional": {
+        "of": "score-sde ve/celebahq_256, ffhq_256",
+        "but": {
+            "image_size": 16,
+            "nf": 16,
+            "ch_mult": [1, 2, 8],
+            "num_res_blocks": 2,
+            "attn_resolutions": [4],
+            "embedding_type": "positional",
+            "scale_by_sigma": False,
+        },
+        "time": [0.7, 512.5],
+    },
+    "improved-even-heads": {
+        "of": "cifar10_uncond_50M_500K",
+        "but": {"num_channels": 32, "num_res_blocks": 2},
+        "time": [11, 2803],
+    },
+    "improved-uneven-heads": {
+        "of": "imagenet64_uncond_100M_1500K",
+        "but": {"num_channels": 32, "num_res_blocks": 1},
+        "time": [11, 2803],
+    },
+    "improved-one-head": {
+        "of": "cifar10_uncond_50M_500K",
+        "but": {
+            "num_channels": 32,
+            "num_heads": 1,
+            "use_scale_shift_norm": False,
+            "learn_sigma": False,
+            "num_res_blocks": 1,
+            "rescale_timesteps": False,
+            "diffusion_steps": 1000,
+        },
+        "time": [3, 700],
+    },
+    "guided-new-order": {
+        "of": "guided 64x64_diffusion",
+        "but": {
+            "image_size": 16,
+            "num_channels": 32,
+            "channel_mult": [1, 2, 3],
+            "attention_resolutions": [8, 4],
+            "num_head_channels": 16,
+            "num_res_blocks": 2,
+        },
+        "time": [3, 700],
+        "labels": [1, 998],
+    },
+    "guided-legacy-order": {
+        "of": "guided 128x128_diffusion",
+        "but": {"image_size": 16, "num_channels": 32, "channel_mult": [1, 2, 3], "attention_resolutions": [8, 4]},
+        "time": [3, 700],
+        "labels": [1, 998],
+    },
 }
 
 

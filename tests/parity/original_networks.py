@@ -37,78 +37,12 @@ from unittest.mock import patch
 import torch
 from filled_tensors import image, in_double, parameters
 from golden_networks import FOLDER, Golden
-from published_networks import PUBLISHED, published
+from published_networks import PUBLISHED, SMALL, published
 from torch import Tensor, nn
 
 from diffbench.models.key_maps.families import convert, load, state_dict
 
 _FOREIGN = ("models", "op", "sde_lib", "improved_diffusion", "guided_diffusion")
-
-# Small networks, each a variation of published ones, with times (and classes) of two images.
-SMALL: dict[str, dict[str, Any]] = {
-    "ddpm": {
-        "of": "ddpm cifar10",
-        "but": {"image_size": 16, "ch": 32, "ch_mult": [1, 2, 2], "attn_resolutions": [8]},
-        "time": [3, 700],
-    },
-    "score-sde-ddpm": {
-        "of": "score-sde vp/ddpm/cifar10_continuous",
-        "but": {"image_size": 16, "nf": 32, "ch_mult": [1, 2, 2], "attn_resolutions": [8], "centered": False},
-        "time": [0.7, 512.5],
-    },
-    "score-sde-ddpmpp": {
-        "of": "score-sde vp/cifar10_ddpmpp_continuous",
-        "but": {"image_size": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [4]},
-        "time": [0.7, 512.5],
-    },
-    "score-sde-ncsnpp": {
-        "of": "score-sde ve/celebahq_256, ffhq_256",
-        "but": {"image_size": 16, "nf": 32, "ch_mult": [1, 4, 4], "num_res_blocks": 1, "attn_resolutions": [8]},
-        "time": [0.3, 40.0],
-    },
-    "improved-even-heads": {
-        "of": "cifar10_uncond_50M_500K",
-        "but": {"num_channels": 32, "num_res_blocks": 2},
-        "time": [11, 2803],
-    },
-    "improved-uneven-heads": {
-        "of": "imagenet64_uncond_100M_1500K",
-        "but": {"num_channels": 32, "num_res_blocks": 1},
-        "time": [11, 2803],
-    },
-    "improved-one-head": {
-        "of": "cifar10_uncond_50M_500K",
-        "but": {
-            "num_channels": 32,
-            "num_heads": 1,
-            "use_scale_shift_norm": False,
-            "learn_sigma": False,
-            "num_res_blocks": 1,
-            "rescale_timesteps": False,
-            "diffusion_steps": 1000,
-        },
-        "time": [3, 700],
-    },
-    "guided-new-order": {
-        "of": "guided 64x64_diffusion",
-        "but": {
-            "image_size": 16,
-            "num_channels": 32,
-            "channel_mult": [1, 2, 3],
-            "attention_resolutions": [8, 4],
-            "num_head_channels": 16,
-            "num_res_blocks": 2,
-        },
-        "time": [3, 700],
-        "labels": [1, 998],
-    },
-    "guided-legacy-order": {
-        "of": "guided 128x128_diffusion",
-        "but": {"image_size": 16, "num_channels": 32, "channel_mult": [1, 2, 3], "attention_resolutions": [8, 4]},
-        "time": [3, 700],
-        "labels": [1, 998],
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -254,12 +188,12 @@ def main() -> int:
     arguments = parser.parse_args()
     repositories = Repositories(arguments.folders)
     print(f"python {platform.python_version()}, torch {torch.__version__}, diffusers {version('diffusers')}\n")
-    print(f"{'network':<24}{'float32':>12}{'float64':>12}")
+    print(f"{'network':<28}{'float32':>12}{'float64':>12}")
     fine = True
     for name, case in SMALL.items():
         single, _ = difference(case, repositories, torch.float32)
         double, golden = difference(case, repositories, torch.float64)
-        print(f"{name:<24}{single:12.1e}{double:12.1e}")
+        print(f"{name:<28}{single:12.1e}{double:12.1e}")
         fine &= single < 1e-5 and double < 1e-10
         if arguments.write:
             golden.write(FOLDER / f"{name}.safetensors")

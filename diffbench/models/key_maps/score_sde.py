@@ -137,7 +137,7 @@ class Ncsnpp(_Values):
 def original(config: Mapping[str, Any]) -> Original:
     """The network of these values; CardError for values that are missing, unknown, or not UNet2DModel's."""
     passive = frozenset({_BUFFER})
-    if config.get("name") == "ddpm":
+    if config.get("name") != "ncsnpp":
         plain = parsed(ScoreSdeDdpm, config)
         levels = plain.levels()
         traits = {**plain.sizes(), **levels.config(**ddpm.BLOCKS), **ddpm.TRAITS}

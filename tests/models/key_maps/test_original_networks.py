@@ -14,7 +14,7 @@ CLOSE = 1e-10
 
 def test_there_are_golden_files_of_every_family():
     assert {golden(name).family for name in NAMES} == {"ddpm", "score-sde", "guided-diffusion"}
-    assert len(NAMES) == 9
+    assert len(NAMES) == 11
 
 
 @pytest.mark.parametrize("name", NAMES)
