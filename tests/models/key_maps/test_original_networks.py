@@ -77,8 +77,8 @@ def test_an_order_of_one_head_is_no_order():
     assert error(golden("improved-one-head"), use_new_attention_order=True) < CLOSE
 
 
-# 35.7M and 114M: Ho et al. (2020), section 4 and appendix B. 270M: the name of the checkpoint. 296M, 422M, 554M: those
-# of Dhariwal & Nichol (2021). All are what the original networks have, by tests/parity/original_networks.txt.
+# What the original networks have, by tests/parity/original_networks.txt; 35.7M is what Ho et al. (2020) say, 50M, 100M
+# and 270M are in the names of the checkpoints.
 SIZES = {
     "ddpm cifar10": 35_746_307,
     "ddpm lsun, celebahq 256": 113_673_219,
