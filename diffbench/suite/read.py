@@ -18,6 +18,7 @@ from diffbench.document.words import shown, unknown
 from diffbench.errors import SuiteError, SuiteProblem, UsageError
 from diffbench.models.card import looks_like_path
 from diffbench.suite.choices import GridChoice, MetricChoice, ModelChoice
+from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import Comparing
 from diffbench.suite.overrides import Overridden, apply, as_option
 from diffbench.suite.sampler_choice import SamplerChoice
@@ -132,8 +133,10 @@ def resolved(suite: Suite) -> str:
     whole["budgets"] = {kind: values for kind, values in whole["budgets"].items() if values}
     for key in ("include", "exclude"):
         whole[key] = [{name: value for name, value in rule.items() if value is not None} for rule in whole[key]]
-    if suite.compare is None:
-        del whole["compare"]
+    whole["expect"] = [_expectation(row) for row in suite.expect]
+    for key in ("compare", "expect"):
+        if not whole[key]:
+            del whole[key]
     return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -156,6 +159,11 @@ def _grid(grid: GridChoice) -> dict[str, Any]:
 
 def _metric(choice: MetricChoice) -> dict[str, Any]:
     return {"metric": choice.name, **{key: _lists(value) for key, value in choice.options.items()}}
+
+
+def _expectation(row: Expectation) -> dict[str, Any]:
+    given = {**row.model_dump(mode="json"), "grid": None if row.grid is None else _grid(row.grid)}
+    return {key: _lists(value) for key, value in given.items() if value not in (None, {})}
 
 
 def _lists(value: Any) -> Any:

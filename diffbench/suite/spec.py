@@ -14,6 +14,7 @@ from diffbench.document.words import Says
 from diffbench.models.card import Version1
 from diffbench.suite import rules
 from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice
+from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import Comparing
 from diffbench.suite.sampler_choice import SamplerChoice
 
@@ -120,7 +121,7 @@ class Timing(Spec):
 class Suite(Spec):
     """A suite, complete: what a run folder's ``suite.yaml`` says."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"expect", "extends", "defaults", "execution", "report"})
+    later: ClassVar[frozenset[str]] = frozenset({"extends", "defaults", "execution", "report"})
 
     version: Version1 = 1
     name: Name
@@ -139,6 +140,7 @@ class Suite(Spec):
     run: RunSettings = RunSettings()
     timing: Timing = Timing()
     compare: Comparing | None = None
+    expect: Annotated[tuple[Expectation, ...], Field(max_length=10_000)] = ()
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
