@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from diffbench.catalog import METRICS
+from diffbench.catalog import METRICS, SAMPLERS
 from diffbench.diffusion.grid import time_grid
 from diffbench.document.words import counted
 from diffbench.errors import ScheduleError
@@ -164,16 +164,25 @@ def _other_grid(row: Expectation, cell: Cell) -> str | None:
     """Grids are alike if they have the same noise levels, whatever their names."""
     if row.grid is None:
         return None
-    wanted, steps = row.grid.kind, cell.steps or 0
+    wanted = row.grid.kind
     said = f"the grid is {cell.grid_label}, the figure's {wanted}"
-    if cell.grid is None:
+    steps = _steps_asked(cell)
+    if cell.grid is None or steps is None:
         return said
     try:
         grid = time_grid(cell.card.schedule_object(), steps, wanted, cell.grid.final, **row.grid.options)
     except ScheduleError:
         return said
-    alike = bool(np.allclose(grid.sigma, cell.grid.sigma, rtol=_SAME_POINT, atol=0.0))
-    return None if alike else said
+    same = grid.steps == cell.grid.steps and np.allclose(grid.sigma, cell.grid.sigma, rtol=_SAME_POINT, atol=0.0)
+    return None if same else said
+
+
+def _steps_asked(cell: Cell) -> int | None:
+    """The steps that a cell's budget is for; its grid may have fewer, where points coincide."""
+    if cell.budget_kind != "nfe" or cell.budget is None or cell.grid is None:
+        return cell.budget
+    entry = SAMPLERS[cell.method]
+    return entry.steps_within(cell.budget, cell.grid.final, entry.options.model_validate(cell.method_options))
 
 
 def _unmeasured(cell: Cell, score: Mapping[str, Any] | None) -> str | None:

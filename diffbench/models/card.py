@@ -35,6 +35,7 @@ def _inside(path: str) -> str:
 
 RelativePath = Annotated[str, AfterValidator(_inside), Says("a path inside the card's folder, with / and without ..")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Says("a sha256: 64 lowercase hexadecimal digits")]
+_Text = Annotated[str, Field(min_length=1, max_length=1000)]
 Version1 = Annotated[int, Field(ge=1, le=1), Says("1, the only version there is")]
 Size = Annotated[int, Field(ge=1, le=65536)]
 Shape = tuple[Size, Size, Size]
@@ -100,6 +101,29 @@ class Codec(Network):
     crop: Size | None = None
 
 
+class Checkpoint(Spec):
+    """Where the weights of a card are that does not come with them: ``source``, or ``files`` out of what ``from`` says.
+
+    ``source``: ``hf://owner/name@revision``, or a folder. ``from``: an address, or a release in words. ``note``: what
+    one should know of these weights.
+    """
+
+    source: _Text | None = None
+    files: tuple[RelativePath, ...] = ()
+    origin: Annotated[_Text | None, Field(alias="from")] = None
+    note: _Text | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A source, or words that say where to look."""
+        if (given.get("source") is None) == (given.get("from") is None):
+            yield fault((), 'give either "source" (hf://owner/name@revision, or a folder) or "from" (in words)', given)
+
+    def __str__(self) -> str:
+        note = "" if self.note is None else f" ({self.note})"
+        return f"{self.source or self.origin}{note}"
+
+
 class Card(Spec):
     """A model card. ``clip`` is the range that the denoised estimate is clamped to by default; None: not at all.
 
@@ -107,7 +131,9 @@ class Card(Spec):
     ``learned-range`` for networks with twice as many channels out as in, whose second half says where the variance of
     an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
     exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null
-    for a model whose samples are no pictures of anything: it has no FID and no IS.
+    for a model whose samples are no pictures of anything: it has no FID and no IS. ``checkpoint`` says where weights
+    are that are not in the card's folder, which may have no ``sha256`` yet. ``flops``: floating-point operations of one
+    evaluation of one sample, two for a multiplication with addition; what a plan's time on a device is worked out from.
     """
 
     version: Version1
@@ -127,6 +153,8 @@ class Card(Spec):
     reference: Name | None
     extractor: Name | None
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
+    checkpoint: Checkpoint | None = None
+    flops: Annotated[float, Field(gt=0.0)] | None = None
     source: str
     license: str
     _directory: Path = PrivateAttr(default=Path())
@@ -182,8 +210,13 @@ class Card(Spec):
 
     @property
     def weights_sha256(self) -> str:
-        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters."""
-        what = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters.
+
+        Of weights that are elsewhere, and whose sha256 is not known yet, it is over where they are.
+        """
+        what: Any = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        if not self.sha256 and self.checkpoint is not None:
+            what = self.checkpoint.model_dump()
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def schedule_object(self) -> NoiseSchedule:

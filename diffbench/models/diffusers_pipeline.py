@@ -113,8 +113,10 @@ def _codec(card: Card, device: torch.device, dtype: torch.dtype, layout: torch.m
 def verify_files(card: Card) -> None:
     """Check every file of a card against the sha256 it states: a cell's identity rests on these.
 
-    Raises WeightsError for a missing or altered file.
+    Raises WeightsError for a missing or altered file, and for a card whose checkpoint is elsewhere.
     """
+    if card.checkpoint is not None and not card.sha256:
+        raise WeightsError(f"{card.directory}: its weights are not here: {card.checkpoint}")
     for file in card.sha256:
         _checked(card, file)
 

@@ -41,7 +41,8 @@ def analytic_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     analytic = given.get("analytic")
     if analytic is None:
         for key, wanted in _OTHERWISE.items():
-            if key in given and given[key] in (None, {}):
+            elsewhere = key == "sha256" and given.get("checkpoint") is not None
+            if key in given and given[key] in (None, {}) and not elsewhere:
                 yield fault((key,), f"{shown(given[key])} is not allowed; expected {wanted}", given[key])
         yield from _both_or_none(given)
         return
