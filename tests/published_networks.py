@@ -1,7 +1,7 @@
 """Networks of the published cards, built on the meta device to count their work: no weights, no memory.
 
-Cards with a diffusers network have its config beside them. The others are networks of other code, counted on one of
-diffusers of the same widths, depths and attention; ``PARAMETERS`` (published, in millions) says how alike they are.
+Cards with a diffusers network have its config beside them. The others have networks of other code, on which their flops
+were counted; here one of diffusers of the same widths, depths and attention stands in for it.
 """
 
 import json
@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch.utils.flop_counter import FlopCounterMode
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "reference_models" / "published"
+PUBLISHED = Path(__file__).resolve().parents[1] / "reference_models" / "published"
 
 
 def _unet(size, widths, layers, attention, channels=3, out=None, **more):
@@ -52,6 +52,39 @@ STAND_INS = {
     "ldm-cin-f8": _crossed(32, (256, 512, 1024), (0, 1, 2), 4),
     "ldm-cin-f4": _crossed(64, (192, 384, 576, 960), (1, 2, 3), 3),
 }
+
+CARDS = {
+    **dict.fromkeys(("ddpm-cifar10-hub", "ddpm-vp-cifar10", "ddpm-ve-cifar10"), "ddpm-cifar10"),
+    **dict.fromkeys(("ddpm-vp-continuous-cifar10", "ddpm-subvp-continuous-cifar10"), "ddpm-cifar10"),
+    **dict.fromkeys(("ddpmpp-vp-cifar10", "ncsnpp-ve-cifar10", "ncsnpp-ve-continuous-cifar10"), "score-sde"),
+    **dict.fromkeys(("ddpmpp-vp-continuous-cifar10", "ddpmpp-vp-continuous-last-cifar10"), "score-sde"),
+    **dict.fromkeys(("ddpmpp-subvp-continuous-cifar10", "ddpmpp-subvp-continuous-last-cifar10"), "score-sde"),
+    **dict.fromkeys(("edm-baseline-cifar10-vp", "edm-baseline-cifar10-ve"), "score-sde"),
+    **dict.fromkeys(("ddpmpp-vp-deep-cifar10", "ddpmpp-vp-deep-last-cifar10"), "score-sde-deep"),
+    **dict.fromkeys(("ddpmpp-subvp-deep-cifar10", "ddpmpp-subvp-deep-last-cifar10"), "score-sde-deep"),
+    "ncsnpp-ve-deep-cifar10": "score-sde-deep",
+    **dict.fromkeys(("edm-cifar10-cond-vp", "edm-cifar10-uncond-vp"), "edm-32"),
+    **dict.fromkeys(("edm-ffhq64-uncond-vp", "edm-afhqv2-uncond-vp"), "edm-64"),
+    **dict.fromkeys(("edm-imagenet64-cond-adm", "edm-baseline-imagenet64-adm"), "adm-64"),
+    "ldm-churches": "ldm-churches",
+    "ldm-imagenet-f8": "ldm-cin-f8",
+    "ldm-imagenet-f4": "ldm-cin-f4",
+}
+"""What a card's flops are counted on here, where it has no config of its own."""
+
+PARAMETERS = {
+    "ddpm-cifar10": 35.7,  # DDPM, appendix B
+    "score-sde": 61.8,  # as torch counts the authors' own networks, from here on
+    "score-sde-deep": 106.6,
+    "edm-32": 55.7,
+    "edm-64": 61.8,
+    "adm-64": 295.9,
+    "ldm-celebahq": 274.1,
+    "ldm-churches": 295.0,
+    "ldm-cin-f8": 395.0,
+    "ldm-cin-f4": 400.9,
+}
+"""Sizes in millions of parameters."""
 
 
 def network(name):
