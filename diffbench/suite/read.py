@@ -28,10 +28,9 @@ from diffbench.suite.spec import Suite
 def find_suite(path_or_name: str | Path) -> Path:
     """Path of a suite: a file as it is, or the name of a shipped suite. UsageError if there is neither."""
     name, path = str(path_or_name), Path(path_or_name)
-    if isinstance(path_or_name, Path) or looks_like_path(name):
+    if isinstance(path_or_name, Path) or (looks_like_path(name) and name not in shipped.suite_names()):
         return path
-    known = sorted(file.stem for file in shipped.suites().glob("*.yaml"))
-    if name in known:
+    if name in (known := shipped.suite_names()):
         return shipped.suites() / f"{name}.yaml"
     raise UsageError(unknown("suite", name, known) + "; a file is given by its path, such as ./my.yaml")
 
