@@ -116,6 +116,12 @@ class Regression(DiffbenchError):
     exit_code = 1
 
 
+class ExpectationMissed(DiffbenchError):
+    """A verified figure that the suite expects was not reached."""
+
+    exit_code = 1
+
+
 class Inconclusive(DiffbenchError):
     """More samples are needed to tell whether something is worse."""
 

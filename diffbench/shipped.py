@@ -19,6 +19,11 @@ def suites() -> Path:
     return _folder("suites")
 
 
+def suite_names() -> list[str]:
+    """Names of the shipped suites: ``quickstart`` …, and ``published/ddpm-cifar10`` … of a folder's."""
+    return sorted(path.relative_to(suites()).with_suffix("").as_posix() for path in suites().rglob("*.yaml"))
+
+
 def reference_models() -> Path:
     """Folder of the shipped models, the embedded extractor and the references."""
     return _folder("reference_models")

@@ -108,7 +108,9 @@ def stable_diffusion(folder: Path) -> Any:
     tokenizer = clip_tokenizer(folder.parent / "vocabulary")
     scheduler = DDIMScheduler(**LATENT_BETAS, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     parts = kl_autoencoder(), clip_encoder(8, len(tokenizer)), tokenizer, conditional_unet(8), scheduler
-    pipeline = StableDiffusionPipeline(*parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    pipeline = StableDiffusionPipeline(
+        *parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
     return _saved(pipeline, folder)
 
 

@@ -26,8 +26,9 @@ from diffbench.cli.score import export, reference, score
 from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood, check)
+_FILES = (export, fetch, cache)
 for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, fetch, list_, cache, bench,
+    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, *_FILES, list_, bench,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -45,7 +45,9 @@ def _hub_names(name: str) -> list[str]:
             raise UsageError(f"{name}: no suite and no card that can be read")
         models = value.get("models")
         listed = models if isinstance(models, list) else []
-        found = [hub for model in listed for hub in _of_model(model, path.parent)] if "models" in value else _of_card(path)
+        found = (
+            [hub for model in listed for hub in _of_model(model, path.parent)] if "models" in value else _of_card(path)
+        )
     if not found:
         raise UsageError(f"{name}: names nothing of the hub")
     return found
@@ -56,7 +58,13 @@ def _of_model(model: Any, folder: Any) -> list[str]:
     from diffbench.models.find import looks_like_path
     from diffbench.models.hub import PREFIX
 
-    name = model if isinstance(model, str) else (model.get("source") or model.get("name")) if isinstance(model, dict) else ""
+    name = (
+        model
+        if isinstance(model, str)
+        else (model.get("source") or model.get("name"))
+        if isinstance(model, dict)
+        else ""
+    )
     if not isinstance(name, str) or name.startswith(PREFIX):
         return [name] if isinstance(name, str) else []
     return _of_card(folder / name if looks_like_path(name) else name)

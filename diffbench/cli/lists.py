@@ -161,5 +161,5 @@ def list_suites(as_json: bool) -> None:
     """Suites that come with diffbench."""
     from diffbench import shipped
 
-    rows = [{"name": path.stem, "path": str(path)} for path in sorted(shipped.suites().glob("*.yaml"))]
+    rows = [{"name": name, "path": str(shipped.suites() / f"{name}.yaml")} for name in shipped.suite_names()]
     show(rows, as_json, ("name", "path"))

@@ -9,7 +9,7 @@ import click
 
 from diffbench.cli.group import allowing, as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
-from diffbench.errors import IncompleteRun, StoreError
+from diffbench.errors import IncompleteRun, StoreError, UsageError
 from diffbench.models.consent import Consent
 
 
@@ -38,6 +38,8 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
 @only
 @overrides
 @click.option("--probe", is_flag=True, help="Load the models and time a few batches on this device.")
+@click.option("--on", metavar="DEVICE", help='Time on another device, by its datasheet: a100, h100 …, or "60 TFLOP/s".')
+@click.option("--utilisation", metavar="SHARE", help="Share of that device's peak that networks reach.  [default: 30%]")
 @allowing
 @as_json
 def plan(
@@ -47,20 +49,27 @@ def plan(
     only: str | None,
     overrides: tuple[str, ...],
     probe: bool,
+    on: str | None,
+    utilisation: str | None,
     as_json: bool,
     consent: Consent,
 ) -> None:
     """Show what `run` would do: cells, evaluations, samples, disk, time; what is stored, what is missing and why.
 
-    Times come from earlier runs beside this one, or with --probe from a few batches on this device.
+    Times come from earlier runs beside this one; with --probe from a few batches on this device; with --on from what
+    the cards say that an evaluation costs, for which neither weights nor device have to be there.
     """
+    if on is not None and probe or utilisation is not None and on is None:
+        raise UsageError("--on and --probe exclude each other" if probe else "--utilisation goes with --on")
     from diffbench.status.cost import earlier_rates
     from diffbench.status.show import plan_rows, plan_summary, states_table
+    from diffbench.status.stated import StatedDevice
     from diffbench.status.stored import state_of
     from diffbench.suite.plan import plan as plan_suite
     from diffbench.suite.read import find_suite, read_suite
     from diffbench.suite.solution import solutions_of
 
+    stated = None if on is None else StatedDevice.read(on, utilisation)
     spec = read_suite(find_suite(suite), overrides)
     run = out or Path("runs") / spec.name
     images = spec.run.keep.samples
@@ -71,6 +80,8 @@ def plan(
 
         missing = [state.cell for state in states if state.samples_missing]
         rates = probe_device(missing, device or spec.run.device, consent)
+    elif stated is not None:
+        rates = stated.rates(state.cell for state in states if state.samples_missing)
     else:
         rates = earlier_rates(run)
     rows = plan_rows(states, rates, images)

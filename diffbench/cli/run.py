@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli.expecting import require_met, tell_expected, with_expectations
 from diffbench.cli.gating import end, hold, near, tell
 from diffbench.cli.group import allowing, as_json, only, overrides
 from diffbench.cli.printing import draw, rows_as_json, say
@@ -60,7 +61,8 @@ def run(
     """Run SUITE (a YAML file, or the name of a shipped suite such as quickstart).
 
     The same command resumes an interrupted run; finished samples are never made twice. A suite that names a baseline is
-    compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html.
+    compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html. Scores that
+    it expects are put beside those measured (exit code 1 if a verified one is missed), also into expectations.csv.
     """
     from diffbench.suite.read import find_suite, read_suite
 
@@ -92,6 +94,8 @@ def run(
         raise CellFailed(f"{len(summary.failed)} of {len(summary.cells)} cells failed: {reasons}")
     if incomplete:
         raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+    if summary.scored:
+        require_met(summary.folder)
     if found is not None and comparing is not None:
         end(found, comparing.fail_on)
 
@@ -132,18 +136,20 @@ def _show_results(summary: RunSummary, as_json: bool) -> bool:
     from diffbench.store.manifest import damaged_derived, write_manifest
 
     page, source = summary.folder / "report.html", summary.folder / results.PARQUET
-    if summary.sampled or _older(page, source) or any(damaged_derived(summary.folder)):
+    older = any(_older(page, path) for path in (source, summary.folder / "suite.yaml"))
+    if summary.sampled or older or any(damaged_derived(summary.folder)):
         drawn = draw_report(summary.folder)
         write_manifest(summary.folder, only=[path.relative_to(summary.folder).as_posix() for path in drawn])
     table = results.read(summary.folder)
     if as_json:
-        rows_as_json(results.rows(table))
+        rows_as_json(with_expectations(results.rows(table), summary.folder))
     else:
         draw(terminal_table(table, RunFolder(summary.folder, []).worse))
         if all(cell.skip for cell in summary.cells):
             say("Every cell was skipped; the report says why.")
         elif not summary.sampled and not summary.failed:
             say("Every shard was there already; nothing was sampled.")
+        tell_expected(summary.folder)
         say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
     return bool((table["status"] == "incomplete").any())
 

@@ -148,8 +148,13 @@ class Card(Spec):
 
     @property
     def weights_sha256(self) -> str:
-        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters."""
-        what = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters.
+
+        Of weights that are elsewhere, and whose sha256 is not known yet, it is over where they are.
+        """
+        what: Any = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        if not self.sha256 and self.checkpoint is not None:
+            what = self.checkpoint.model_dump()
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def schedule_object(self) -> NoiseSchedule:

@@ -32,6 +32,7 @@ Factory = Annotated[
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"),
     Says("package.module:factory, a callable that makes the network"),
 ]
+Words = Annotated[str, Field(min_length=1, max_length=1000)]
 KeyMap = Literal["ddpm", "score-sde", "guided-diffusion"]
 
 
@@ -166,12 +167,23 @@ class Scheduler(Spec):
 
 
 class Checkpoint(Spec):
-    """Where the files are, if they are not beside the card.
+    """Where a card's files are, if not beside it: in ``source``, or to be fetched by hand from what ``from`` says.
 
-    ``source``: ``hf://owner/name@revision`` or a folder; unset: ``$DIFFBENCH_WEIGHTS/<name of the card>``. ``download``
-    says in words where the files can be had, ``note`` what is worth knowing of them.
+    ``source``: ``hf://owner/name@revision``, or a folder. ``from``: an address, or a release in words, whose ``files``
+    go to ``$DIFFBENCH_WEIGHTS/<name of the card>``. ``note``: what one should know of these weights.
     """
 
-    source: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    download: str | None = None
-    note: str | None = None
+    source: Words | None = None
+    files: tuple[RelativePath, ...] = ()
+    origin: Annotated[Words | None, Field(alias="from")] = None
+    note: Words | None = None
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """A source, or words that say where to look."""
+        if (given.get("source") is None) == (given.get("from") is None):
+            yield fault((), 'give either "source" (hf://owner/name@revision, or a folder) or "from" (in words)', given)
+
+    def __str__(self) -> str:
+        note = "" if self.note is None else f" ({self.note})"
+        return f"{self.source or self.origin}{note}"

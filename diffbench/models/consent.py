@@ -11,3 +11,6 @@ class Consent:
 
     code: bool = False
     pickle: bool = False
+
+
+TENSORS_ONLY = Consent()

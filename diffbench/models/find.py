@@ -12,7 +12,7 @@ from typing import Any
 from diffbench import shipped
 from diffbench.document.source import located, read_document, spec_of
 from diffbench.document.tree import Document, Problem
-from diffbench.document.words import shown, unknown
+from diffbench.document.words import listed, shown, unknown
 from diffbench.errors import CardError, WeightsError
 from diffbench.models.card import Card
 from diffbench.models.card_files import hashes
@@ -144,8 +144,9 @@ def _files(home: Path, said: Mapping[str, Any]) -> tuple[Path | None, str | None
     checkpoint = said.get("checkpoint")
     if not isinstance(checkpoint, dict):
         return home, None
-    source, download = checkpoint.get("source"), checkpoint.get("download")
-    had = f"; it can be had from {download}" if isinstance(download, str) else ""
+    source, origin, files = (checkpoint.get(key) for key in ("source", "from", "files"))
+    wanted = f", {listed(map(str, files))}," if isinstance(files, list | tuple) and files else ""
+    had = f"; they can be had from {origin}" if isinstance(origin, str) else ""
     if isinstance(source, str) and source.startswith(PREFIX):
         hub = HubName.parse(source)
         return hub.snapshot, None if hub.snapshot else hub.advice
@@ -155,7 +156,7 @@ def _files(home: Path, said: Mapping[str, Any]) -> tuple[Path | None, str | None
         folder = weights_folder() / str(said.get("name"))
     if folder.is_dir():
         return folder, None
-    return None, f"the checkpoint's files are not in {folder}{had}"
+    return None, f"the checkpoint's files{wanted} are not in {folder}{had}"
 
 
 def weights_folder() -> Path:

@@ -15,7 +15,7 @@ from diffbench.models.card import Card
 from diffbench.models.codec import Codec, LatentCodec, PixelCodec
 from diffbench.models.components import AUTOENCODERS, component, placed
 from diffbench.models.conditioning import Conditioner, LabelConditioner, PromptConditioner
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.models.model import Model
 from diffbench.models.network import bare_network
 from diffbench.models.precision import precision, weights_dtype
@@ -28,7 +28,7 @@ def load_model(
     dtype: str = "float32",
     channels_last: bool = False,
     compile: bool | str = False,
-    consent: Consent | None = None,
+    consent: Consent = TENSORS_ONLY,
 ) -> Model:
     """Load the networks that a card names; every file's sha256 is checked before it is parsed.
 
@@ -38,7 +38,6 @@ def load_model(
     Raises WeightsError for missing or altered files, CardError where the card contradicts the checkpoint, where files
     are not on this machine, or for code or pickles that ``consent`` does not allow.
     """
-    consent = consent or Consent()
     if card.missing is not None:
         raise CardError(f"{card.name}: {card.missing}")
     if card.analytic is not None:

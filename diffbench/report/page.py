@@ -97,7 +97,9 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
     bold = f"bold: the best of a budget and those not told apart from it: {page.rule}"
-    for name, table in (("results", page.results), ("best", page.best), ("orders", page.orders), ("gaps", page.gaps)):
+    named = {"results": page.results, "best": page.best, "orders": page.orders, "gaps": page.gaps}
+    named["expectations"] = None if page.expectations is None else page.expectations.table
+    for name, table in named.items():
         if table is None:
             continue
         comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -117,42 +118,40 @@ def _theirs(pipeline: Any, call: Mapping[str, Any], device: torch.device) -> Cal
     return run
 
 
-def _unet(channels: int) -> Any:
-    from diffusers import UNet2DModel
+def _diffusers(name: str) -> Any:
+    return getattr(import_module("diffusers"), name)
 
+
+def _unet(channels: int) -> Any:
     sizes = {"block_out_channels": (16, 32), "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 8}
     blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
-    return UNet2DModel(16, channels, channels, **sizes, **blocks)
+    return _diffusers("UNet2DModel")(16, channels, channels, **sizes, **blocks)
 
 
 def _autoencoder(channels: int) -> Any:
-    from diffusers import AutoencoderKL
-
     sizes = {"block_out_channels": (16, 16), "layers_per_block": 1, "norm_num_groups": 8}
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    return AutoencoderKL(3, 3, latent_channels=channels, **sizes, **blocks)
+    return _diffusers("AutoencoderKL")(3, 3, latent_channels=channels, **sizes, **blocks)
+
+
+def _scheduler(**config: Any) -> Any:
+    return _diffusers("DDIMScheduler")(**config)
 
 
 def _pixels() -> Any:
-    from diffusers import DDIMPipeline, DDIMScheduler
-
-    return DDIMPipeline(_unet(3), DDIMScheduler())
+    return _diffusers("DDIMPipeline")(_unet(3), _scheduler())
 
 
 def _latents() -> Any:
-    from diffusers import DDIMScheduler, LDMPipeline
-
-    return LDMPipeline(_autoencoder(3), _unet(3), DDIMScheduler(clip_sample=False))
+    return _diffusers("LDMPipeline")(_autoencoder(3), _unet(3), _scheduler(clip_sample=False))
 
 
 def _labels() -> Any:
-    from diffusers import DDIMScheduler, DiTPipeline, DiTTransformer2DModel
-
-    network = DiTTransformer2DModel(
+    network = _diffusers("DiTTransformer2DModel")(
         num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=8, num_layers=2, sample_size=16,
         num_embeds_ada_norm=1000,
     )  # fmt: skip
-    return DiTPipeline(network, _autoencoder(4), DDIMScheduler(clip_sample=False))
+    return _diffusers("DiTPipeline")(network, _autoencoder(4), _scheduler(clip_sample=False))
 
 
 _Arguments = Callable[[int], dict[str, Any]]

@@ -17,7 +17,7 @@ from diffbench.diffusion.denoising_error import LinearEstimates
 from diffbench.diffusion.schedule import FloatArray
 from diffbench.errors import UsageError
 from diffbench.models.card import Card
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.models.find import load_card
 from diffbench.models.load import load_model
 from diffbench.models.model import Model
@@ -49,7 +49,7 @@ def check(
     seed: int = 0,
     diagnose: bool = True,
     quiet: bool = False,
-    consent: Consent = Consent(),
+    consent: Consent = TENSORS_ONLY,
 ) -> Check:
     """Denoising error of a model against sigma on real images, without the card's clipping, and what it says.
 

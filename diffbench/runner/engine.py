@@ -11,9 +11,10 @@ import torch
 from diffbench import results
 from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.distance import CONVERGENCE, write_convergence
+from diffbench.runner.expectations import CSV, JSON, write_expectations
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
@@ -38,7 +39,8 @@ from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
 # What a run writes outside its cells; the report writes the rest.
-_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json", CONVERGENCE)
+_TABLES = (results.PARQUET, results.CSV, JSON, CSV)
+_OWN = ("suite.yaml", PROVENANCE, *_TABLES, "references.json", "timing.json", CONVERGENCE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def execute(
     *,
     force: bool = False,
     part: Part | None = None,
-    consent: Consent = Consent(),
+    consent: Consent = TENSORS_ONLY,
 ) -> RunSummary:
     """Run a suite into a folder (default ``runs/<suite name>``); what is stored there already is not sampled again.
 
@@ -259,4 +261,6 @@ class _Run:
             self.progress.advance(1)
         write_references(self.folder, distinct(cells, solutions=False), self.loaded)
         write_convergence(self.folder, cells, scorer)
-        return results.write(results.frame(rows), self.folder)
+        table = results.frame(rows)
+        write_expectations(self.folder, self.suite, self.cells, table)
+        return results.write(table, self.folder)

@@ -18,7 +18,7 @@ from diffbench.comparison.side import Row, RunSide
 from diffbench.comparison.verdict import EQUIVALENCE
 from diffbench.document.words import counted
 from diffbench.errors import OtherCode, UsageError
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.engine import execute
 from diffbench.runner.merge import merge_runs
 from diffbench.runner.progress import Progress
@@ -47,7 +47,7 @@ def extend(
     alpha: float,
     adjust: Adjust,
     quiet: bool = False,
-    consent: Consent = Consent(),
+    consent: Consent = TENSORS_ONLY,
 ) -> Comparison:
     """Compare two runs, and again with more samples of the gated cells that are inconclusive.
 

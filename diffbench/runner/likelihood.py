@@ -17,7 +17,7 @@ from diffbench.diffusion.likelihood import bits_per_dim, dequantise, log_density
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import StoreError, UsageError
 from diffbench.models.card import Card
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.models.find import load_card
 from diffbench.models.load import load_model
 from diffbench.models.model import Model
@@ -106,7 +106,7 @@ def likelihood(
     batch_size: int = 64,
     seed: int = 0,
     quiet: bool = False,
-    consent: Consent = Consent(),
+    consent: Consent = TENSORS_ONLY,
     **options: Any,
 ) -> BitsPerDim:
     """Bits/dim of a model's probability-flow ODE on real 8-bit images, without the card's clipping.

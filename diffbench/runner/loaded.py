@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from diffbench.errors import CardError
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.models.load import load_model
 from diffbench.models.model import Model
 from diffbench.models.verify import verify_files
@@ -23,7 +23,7 @@ class Loaded:
     """Models, extractors and references of a suite's cells on one device; ``consent`` is what checkpoints may do."""
 
     device: torch.device
-    consent: Consent = Consent()
+    consent: Consent = TENSORS_ONLY
     _networks: dict[str, Model] = field(default_factory=dict)
     _models: dict[str, Model] = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)

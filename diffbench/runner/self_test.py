@@ -23,7 +23,7 @@ from diffbench.comparison.side import RunSide
 from diffbench.comparison.verdict import ALPHA, verdicts
 from diffbench.document.words import counted
 from diffbench.errors import Inconclusive, OtherCode, StoreError, UsageError
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import pick_device
 from diffbench.runner.engine import execute
 from diffbench.runner.loaded import Loaded
@@ -115,7 +115,7 @@ def self_test(
     device: str | None = None,
     quiet: bool = False,
     tell: Callable[[str], None] = lambda line: None,
-    consent: Consent = Consent(),
+    consent: Consent = TENSORS_ONLY,
 ) -> SelfTest:
     """Sample a run's suite with another seed, and count false alarms of the comparison.
 

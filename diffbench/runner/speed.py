@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from diffbench.diffusion.noise import NoiseSource
-from diffbench.models.consent import Consent
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import device_name, pick_device, synchronise
 from diffbench.runner.loaded import Loaded
 from diffbench.scoring.images import quantise
@@ -62,7 +62,7 @@ def _seconds(call: Callable[[], object], device: torch.device) -> float:
     return median(spent)
 
 
-def probe_device(cells: Iterable[Cell], device: str, consent: Consent = Consent()) -> Rates:
+def probe_device(cells: Iterable[Cell], device: str, consent: Consent = TENSORS_ONLY) -> Rates:
     """Rates of the models of ``cells`` on a device that is named as in a suite. Raises what loading them raises."""
     loaded = Loaded(pick_device(device), consent)
     chosen = list(cells)

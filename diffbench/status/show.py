@@ -146,10 +146,12 @@ def _time(states: Sequence[CellState], rates: Rates) -> str:
     work = [(state.cell, state.samples_missing) for state in states if state.cell.same_as is None]
     seconds = rates.seconds((cell, count) for cell, count in work if count and cell.nfe is not None)
     if seconds is not None:
-        apart = "timing pass and scoring"
+        apart = "timing pass and scoring" if rates.apart is None else f"{rates.apart}, timing pass and scoring"
         if any(count and cell.nfe is None for cell, count in work):
             apart = f"adaptive cells, {apart}"
         return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), {apart} apart"
+    if rates.lacking is not None:
+        return f"time: unknown; {rates.lacking}"
     unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
     where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
     verb = "is" if len(unknown) == 1 else "are"

@@ -273,6 +273,12 @@ def _grid_label(choice: GridChoice, final: Final, entry: SamplerEntry) -> str:
         return "its own"
     kind = "adaptive" if entry.adaptive else choice.kind
     options = GRIDS[choice.kind].model_validate(choice.options).model_dump(exclude_none=True)
-    said = [f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}" for key, value in options.items()]
+    said = [_said(key, value) for key, value in options.items() if value is not False]
     said += [f"final={final}"] if final != "denoise" else []
     return f"{kind}({', '.join(said)})" if said else kind
+
+
+def _said(key: str, value: Any) -> str:
+    if value is True:
+        return key
+    return f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}"

@@ -18,6 +18,7 @@ from diffbench.document.words import shown, unknown
 from diffbench.errors import SuiteError, SuiteProblem, UsageError
 from diffbench.models.find import looks_like_path
 from diffbench.suite.choices import GridChoice, MetricChoice
+from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import Comparing
 from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.overrides import Overridden, apply, as_option
@@ -28,10 +29,9 @@ from diffbench.suite.spec import Suite
 def find_suite(path_or_name: str | Path) -> Path:
     """Path of a suite: a file as it is, or the name of a shipped suite. UsageError if there is neither."""
     name, path = str(path_or_name), Path(path_or_name)
-    if isinstance(path_or_name, Path) or looks_like_path(name):
+    if isinstance(path_or_name, Path) or (looks_like_path(name) and name not in shipped.suite_names()):
         return path
-    known = sorted(file.stem for file in shipped.suites().glob("*.yaml"))
-    if name in known:
+    if name in (known := shipped.suite_names()):
         return shipped.suites() / f"{name}.yaml"
     raise UsageError(unknown("suite", name, known) + "; a file is given by its path, such as ./my.yaml")
 
@@ -133,8 +133,10 @@ def resolved(suite: Suite) -> str:
     whole["budgets"] = {kind: values for kind, values in whole["budgets"].items() if values}
     for key in ("include", "exclude"):
         whole[key] = [{name: value for name, value in rule.items() if value is not None} for rule in whole[key]]
-    if suite.compare is None:
-        del whole["compare"]
+    whole["expect"] = [_expectation(row) for row in suite.expect]
+    for key in ("compare", "expect"):
+        if not whole[key]:
+            del whole[key]
     return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -157,6 +159,11 @@ def _grid(grid: GridChoice) -> dict[str, Any]:
 
 def _metric(choice: MetricChoice) -> dict[str, Any]:
     return {"metric": choice.name, **{key: _lists(value) for key, value in choice.options.items()}}
+
+
+def _expectation(row: Expectation) -> dict[str, Any]:
+    given = {**row.model_dump(mode="json"), "grid": None if row.grid is None else _grid(row.grid)}
+    return {key: _lists(value) for key, value in given.items() if value not in (None, {})}
 
 
 def _lists(value: Any) -> Any:

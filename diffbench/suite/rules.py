@@ -12,6 +12,7 @@ from diffbench.catalog import SAMPLERS
 from diffbench.document.spec import fault
 from diffbench.document.words import key_path, shown, unknown
 from diffbench.suite.choices import MetricChoice
+from diffbench.suite.expect import unmeasured_rows, unplanned
 from diffbench.suite.gates import unmeasured
 from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.sampler_choice import SamplerChoice
@@ -27,7 +28,7 @@ def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]
     yield from _taken("models", "id", models)
     yield from _taken("samplers", "id", samplers)
     yield from _taken("metrics", "metric", metrics)
-    for key in ("include", "exclude"):
+    for key in ("include", "exclude", "expect"):
         for index, rule in enumerate(_items(given, key)):
             if isinstance(rule, dict):
                 yield from _unknown_id((key, index, "model"), rule, models)
@@ -38,7 +39,10 @@ def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]
         yield fault((), 'the key "budgets" is missing; expected a mapping, such as {nfe: [10, 50]}', given)
     named = [metric.get("metric") for metric in metrics if isinstance(metric, dict)] or ["fid", "is", "kid"]
     timing = given.get("timing")
-    yield from unmeasured(given, named, not (isinstance(timing, dict) and timing.get("seconds") == 0))
+    timed = not (isinstance(timing, dict) and timing.get("seconds") == 0)
+    yield from unmeasured(given, named, timed)
+    yield from unmeasured_rows(given, named, timed)
+    yield from unplanned(given, models, samplers)
     yield from _too_many(given, models, samplers)
 
 

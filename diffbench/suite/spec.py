@@ -14,6 +14,7 @@ from diffbench.document.words import Says
 from diffbench.models.card_parts import Version1
 from diffbench.suite import rules
 from diffbench.suite.choices import MetricChoice
+from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import Comparing
 from diffbench.suite.model_choice import Dtype, ModelChoice
 from diffbench.suite.sampler_choice import SamplerChoice
@@ -127,7 +128,7 @@ class Timing(Spec):
 class Suite(Spec):
     """A suite, complete: what a run folder's ``suite.yaml`` says."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"expect", "extends", "defaults", "execution", "report"})
+    later: ClassVar[frozenset[str]] = frozenset({"extends", "defaults", "execution", "report"})
 
     version: Version1 = 1
     name: Name
@@ -146,6 +147,7 @@ class Suite(Spec):
     run: RunSettings = RunSettings()
     timing: Timing = Timing()
     compare: Comparing | None = None
+    expect: Annotated[tuple[Expectation, ...], Field(max_length=10_000)] = ()
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:

@@ -187,7 +187,10 @@ def test_a_file_of_weights_with_its_config_in_the_card(tmp_path: Path, unet: UNe
 
 def test_names_of_before_diffusers_0_15_are_understood(tmp_path: Path, unet: UNet2DModel) -> None:
     old = {
-        name.replace("to_q", "query").replace("to_k", "key").replace("to_v", "value").replace("to_out.0", "proj_attn"): t
+        name.replace("to_q", "query")
+        .replace("to_k", "key")
+        .replace("to_v", "value")
+        .replace("to_out.0", "proj_attn"): t
         for name, t in unet.state_dict().items()
     }
     assert old.keys() != unet.state_dict().keys()

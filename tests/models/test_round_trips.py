@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from diffbench.diffusion.noise import NoiseSource
-from diffbench.runner.execute import make_sampler, sample_images, trajectory
+from diffbench.runner.execute import make_sampler, sample_images
 from diffbench.runner.loaded import Loaded
 from diffbench.suite.cell import Cell
 from diffbench.suite.plan import plan
@@ -142,7 +142,9 @@ def test_score_sde_ve_is_its_pipeline(tmp_path: Path, monkeypatch: pytest.Monkey
         number, drawn[0] = drawn[0] // 2, drawn[0] + 1
         return noise.normal("corrector" if drawn[0] % 2 else "step", number)
 
-    monkeypatch.setattr(sys.modules[type(pipeline).__module__], "randn_tensor", lambda *a, **o: noise.normal("start", 0))
+    monkeypatch.setattr(
+        sys.modules[type(pipeline).__module__], "randn_tensor", lambda *a, **o: noise.normal("start", 0)
+    )
     monkeypatch.setattr(sys.modules[type(pipeline.scheduler).__module__], "randn_tensor", step)
     theirs = pipeline(batch_size=COUNT, num_inference_steps=STEPS, output_type="np").images
     torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)

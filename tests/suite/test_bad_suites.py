@@ -79,7 +79,7 @@ CASES = [
     (NAMED + "compare: {baseline: a, gates: §{}}\n", ["no gate at all"]),
     (NAMED + "metrics: [{metric: §{a: 1}}]\n", ["a mapping is not allowed; expected the name of a metric"]),
     (NAMED + "compare: {baseline: a, fail_on: §never}\n", ['expected one of "worse", "inconclusive", "nothing"']),
-    (NAMED + "§expect: []\n", ['the key "expect" is not implemented yet']),
+    (NAMED + "expect: §none\n", ['expect: "none" is not allowed; expected a list']),
     (NAMED + "§extends: base.yaml\n", ['the key "extends" is not implemented yet']),
     (NAMED + "run: {compile: §graphs}\n", ['run.compile: "graphs" is not allowed', '"cuda-graphs"']),
     (NAMED + "run: {keep: {§features: true}}\n", ['run.keep.features: the key "features" is not implemented yet']),
