@@ -14,7 +14,7 @@ from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from diffbench.suite.gates import Comparing, Margin
+    from diffbench.suite.gates import Comparing, FailOn, Margin
 
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
@@ -54,7 +54,7 @@ def compare(
     gates: tuple[str, ...],
     alpha: float | None,
     adjust: str | None,
-    fail_on: str | None,
+    fail_on: FailOn | None,
     extend: int | None,
     everything: bool,
     markdown: Path | None,
