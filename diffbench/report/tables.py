@@ -19,12 +19,11 @@ from diffbench.report.frame import (
     number,
     printable,
     quality_metrics,
+    short_title,
     title,
     value_and_half_width,
     with_interval,
 )
-
-_SHORT_SECONDS = "s/image"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
         rows.append(
             (Entry(cell.model), Entry(cell.series), Entry(spent(cell)), *scores, Entry(number(cell.value(SECONDS))))
         )
-    columns = ("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS)
+    columns = ("model", "sampler", "NFE", *map(title, shown), short_title(SECONDS))
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
@@ -86,7 +85,7 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
         texts = (best.model, best.budget, best.cell.series, with_interval(best.cell[metric]),
                  number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
-    columns = ("model", "budget", "best sampler", title(metric), _SHORT_SECONDS, "not told apart from it")
+    columns = ("model", "budget", "best sampler", title(metric), short_title(SECONDS), "not told apart from it")
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
 
 
