@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+CARD = "card.yaml"
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -22,6 +23,24 @@ def suites() -> Path:
 def reference_models() -> Path:
     """Folder of the shipped models, the embedded extractor and the references."""
     return _folder("reference_models")
+
+
+def suite_names() -> list[str]:
+    """Names of the shipped suites."""
+    return sorted(path.stem for path in suites().glob("*.yaml"))
+
+
+def model_names() -> list[str]:
+    """Names of the shipped models: folders that have a card."""
+    return sorted(path.parent.name for path in reference_models().glob(f"*/{CARD}"))
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """What the cards of the shipped models say, by name, unchecked: fast, for lists."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return {name: yaml.load((reference_models() / name / CARD).read_bytes(), loader) for name in model_names()}
 
 
 def extractor_config(name: str) -> dict[str, Any]:

@@ -121,8 +121,7 @@ def list_metrics(as_json: bool) -> None:
 def list_extractors(as_json: bool) -> None:
     """Networks in whose eyes images are compared, and where their weights are."""
     from diffbench.errors import WeightsError
-    from diffbench.scoring.extractor import known_extractors
-    from diffbench.scoring.transformers_extractor import BACKBONES, find_backbone
+    from diffbench.scoring.known import BACKBONES, find_backbone, known_extractors
     from diffbench.scoring.weights import FILES, base_name, find_weights
 
     rows = []
@@ -145,12 +144,11 @@ def list_extractors(as_json: bool) -> None:
 @_json
 def list_models(as_json: bool) -> None:
     """Models that come with diffbench."""
-    from diffbench.models.card import load_card, shipped_models
+    from diffbench import shipped
 
-    cards = [load_card(name) for name in shipped_models()]
     rows = [
-        {"name": card.name, "family": card.family, "prediction": card.prediction, "schedule": card.schedule["kind"]}
-        for card in cards
+        {"name": name, **{key: card[key] for key in ("family", "prediction")}, "schedule": card["schedule"]["kind"]}
+        for name, card in shipped.cards().items()
     ]
     show(rows, as_json, ("name", "family", "prediction", "schedule"))
 
@@ -161,5 +159,5 @@ def list_suites(as_json: bool) -> None:
     """Suites that come with diffbench."""
     from diffbench import shipped
 
-    rows = [{"name": path.stem, "path": str(path)} for path in sorted(shipped.suites().glob("*.yaml"))]
+    rows = [{"name": name, "path": str(shipped.suites() / f"{name}.yaml")} for name in shipped.suite_names()]
     show(rows, as_json, ("name", "path"))

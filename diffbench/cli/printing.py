@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from diffbench.terminal import lively
+
 
 def say(line: object, err: bool = False) -> None:
     """Print one line."""
@@ -21,17 +23,17 @@ def say(line: object, err: bool = False) -> None:
 
 
 def draw(renderable: Any) -> None:
-    """Print a rich table at the terminal's width, or 100 columns."""
+    """Print a rich table at the terminal's width; elsewhere with 100 columns, and without escape codes."""
+    import shutil
     from io import StringIO
 
     from rich.console import Console
 
-    screen = Console()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     text = StringIO()
-    width = screen.width if screen.is_terminal else 100
-    console = Console(file=text, width=width, markup=False, highlight=False, force_terminal=screen.is_terminal)
+    console = Console(file=text, width=width, markup=False, highlight=False, force_terminal=lively(sys.stdout))
     console.print(renderable)
-    say(text.getvalue().rstrip("\n"))
+    say("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").splitlines()))
 
 
 def rows_as_json(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -196,7 +196,7 @@ def import_(moments: Path, name: str, extractor: str, n: int | None, split: str,
     from dataclasses import replace
 
     from diffbench.document.words import unknown
-    from diffbench.scoring.extractor import known_extractors
+    from diffbench.scoring.known import known_extractors
     from diffbench.scoring.reference_file import read_moments, write_reference
 
     if extractor not in known_extractors():

@@ -23,7 +23,7 @@ from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError, ScheduleError
 from diffbench.models.mixture import Mixture, analytic_faults
 
-FILE = "card.yaml"
+FILE = shipped.CARD
 
 
 def _inside(path: str) -> str:
@@ -222,8 +222,7 @@ def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:
 
 def shipped_models() -> tuple[str, ...]:
     """Names of the models that come with diffbench."""
-    folder = shipped.reference_models()
-    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))) if folder.is_dir() else ()
+    return tuple(shipped.model_names())
 
 
 def looks_like_path(name: str) -> bool:

@@ -29,7 +29,7 @@ def find_suite(path_or_name: str | Path) -> Path:
     name, path = str(path_or_name), Path(path_or_name)
     if isinstance(path_or_name, Path) or looks_like_path(name):
         return path
-    known = sorted(file.stem for file in shipped.suites().glob("*.yaml"))
+    known = shipped.suite_names()
     if name in known:
         return shipped.suites() / f"{name}.yaml"
     raise UsageError(unknown("suite", name, known) + "; a file is given by its path, such as ./my.yaml")
