@@ -153,7 +153,8 @@ def _gate(text: str) -> tuple[str, Margin]:
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, replaced if it is there.")
 @click.option("--images", type=click.IntRange(0, 1000), default=8, show_default=True, help="Kept images of each cell.")
-def baseline(run_folder: Path, out: Path, images: int) -> None:
+@as_json
+def baseline(run_folder: Path, out: Path, images: int, as_json: bool) -> None:
     """Store what a comparison needs of RUN in one file, small enough to commit.
 
     It holds the results table, the values per sample of every score, some images of every cell, and what networks and
@@ -166,6 +167,10 @@ def baseline(run_folder: Path, out: Path, images: int) -> None:
     side = RunSide.open(run_folder)
     size = write_baseline(side, out, images)
     missing = [row for row in side.rows if row["status"] in ("incomplete", "failed")]
-    say(f"{out}: {size / 1e6:.2f} MB, {counted(len({row['cell'] for row in side.rows}), 'cell')}")
+    cells = len({row["cell"] for row in side.rows})
+    if as_json:
+        rows_as_json([{"path": str(out), "bytes": size, "cells": cells, "rows_missing": len(missing)}])
+        return
+    say(f"{out}: {size / 1e6:.2f} MB, {counted(cells, 'cell')}")
     if missing:
         say(f"{counted(len(missing), 'row')} of it are incomplete or failed: nothing can be compared with them")

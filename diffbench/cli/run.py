@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,7 +163,8 @@ def _older(page: Path, source: Path) -> bool:
 @click.command(short_help="Bring parts of a run together in one folder.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def merge(out: Path, runs: tuple[Path, ...]) -> None:
+@as_json
+def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
     """Bring the samples of RUN... (parts of one suite) together in the run folder OUT.
 
     Every file is checked on the way; parts that other code made are refused. Then `diffbench run` finishes OUT.
@@ -170,22 +172,29 @@ def merge(out: Path, runs: tuple[Path, ...]) -> None:
     from diffbench.runner.merge import merge_runs
 
     merged = merge_runs(out, runs)
-    say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
     for line in merged.skipped:
         say(f"left out: {line}", err=True)
-    say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
+    if as_json:
+        rows_as_json([{"run": str(out), **asdict(merged)}])
+    else:
+        say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
+        say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
     if merged.skipped:
         raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
 @click.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-def report(run_folder: Path) -> None:
+@as_json
+def report(run_folder: Path, as_json: bool) -> None:
     """Draw the figures, tables and pages of RUN again, from its files."""
     from diffbench.report.page import draw as draw_report
     from diffbench.store.manifest import write_manifest
 
     drawn = draw_report(run_folder)
+    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])
+    if as_json:
+        rows_as_json([{"path": str(path)} for path in drawn])
+        return
     for path in drawn:
         say(path)
-    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])
