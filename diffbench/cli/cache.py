@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from diffbench.cli.group import as_json
+from diffbench.cli import completion
+from diffbench.cli.group import as_json, run_argument
 from diffbench.cli.printing import rows_as_json, say
 
 
@@ -22,6 +23,7 @@ def cache() -> None:
     "run_folder",
     metavar="RUN",
     type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
     help="Run folder.  [default: the one under runs/ that has the cell]",
 )
 @as_json
@@ -41,7 +43,7 @@ def why(cell: str, run_folder: Path | None, as_json: bool) -> None:
 
 
 @cache.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--features", is_flag=True, help="Also free the features of cells that are complete and scored.")
 @click.option("--orphans", is_flag=True, help="Also delete cells that the run's suite no longer has.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be freed.")

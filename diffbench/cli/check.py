@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json as _json
 from diffbench.cli.group import data_option, network_options, read_range
 from diffbench.cli.printing import rows_as_json, say, show
@@ -19,11 +20,16 @@ _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
 
 
 @click.command(short_help="Denoising error against sigma on real data: is a model read as it was trained?")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @data_option
 @click.option("--n", type=click.IntRange(min=1), help="Images to test on.  [default: 128, or half if there are fewer]")
 @click.option("--sigmas", type=click.IntRange(2, 1000), default=16, show_default=True, help="Noise levels.")
-@click.option("--against", metavar="OTHER", help="A model, or a file of --save, to be compared with image by image.")
+@click.option(
+    "--against",
+    metavar="OTHER",
+    shell_complete=completion.models,
+    help="A model, or a file of --save, to be compared with image by image.",
+)
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.gating import Outputs, conclude, near
-from diffbench.cli.group import as_json
+from diffbench.cli.group import as_json, run_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.argument("base", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.argument("new", type=click.Path(path_type=Path), required=False, shell_complete=completion.runs)
 @click.option("--by", metavar="AXIS", help="Rank the cells of BASE that differ in sampler, model, dtype or an option.")
 @click.option("--metric", default="fid", show_default=True, metavar="METRIC", help="What --by ranks by.")
 @click.option(
@@ -150,7 +151,7 @@ def _gate(text: str) -> tuple[str, Margin]:
 
 
 @click.command(short_help="Store a run's scores in one small file, to compare with.")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, replaced if it is there.")
 @click.option("--images", type=click.IntRange(0, 1000), default=8, show_default=True, help="Kept images of each cell.")
 @as_json

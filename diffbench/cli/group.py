@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from diffbench import __version__
+from diffbench.cli import completion
 from diffbench.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,6 +27,10 @@ def options(*chosen: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
+suite_argument = click.argument("suite", shell_complete=completion.suites)
+run_argument = click.argument(
+    "run_folder", metavar="RUN", type=click.Path(path_type=Path), shell_complete=completion.runs
+)
 only = click.option("--only", metavar="RULE", help="Cells to take, as in 'model=ddpm-mnist,sampler=ddim,nfe<=20'.")
 overrides = click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a value of the suite.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print rows as one JSON array on stdout.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json, only
 from diffbench.cli.printing import draw, rows_as_json, say
 
@@ -13,7 +14,8 @@ MOST_ROWS = 40
 
 
 @click.command(short_help="Collect many runs: every score over time, real steps, spread of trainings.")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
 @click.option("--metric", "metrics", metavar="METRIC", multiple=True,
               help="A metric to take; may be repeated.  [default: all of quality, and seconds per image]")  # fmt: skip
 @only

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json as _json
 from diffbench.cli.group import data_option, network_options, read_range
 from diffbench.cli.printing import say, show
@@ -18,7 +19,7 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 
 
 @click.command(short_help="Bits/dim of models on real images, by the probability-flow ODE.")
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, shell_complete=completion.models)
 @data_option
 @click.option("--n", type=click.IntRange(min=1), help="The first N images.  [default: 128, or all if fewer]")
 @click.option(
@@ -45,7 +46,12 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of dequantisation and probes."
 )
 @click.option(
-    "--run", "run_folder", metavar="RUN", type=click.Path(path_type=Path), help="Run folder whose report shows it too."
+    "--run",
+    "run_folder",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
+    help="Run folder whose report shows it too.",
 )
 @network_options
 @_json

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import as_json, only, overrides, run_argument, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import IncompleteRun, StoreError, SuiteError
 
 
 @click.command()
-@click.argument("suite")
+@suite_argument
 @only
 @overrides
 @as_json
@@ -44,7 +44,7 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: 
 
 
 @click.command(short_help="Show what a run would do: cells, evaluations, disk, time.")
-@click.argument("suite")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>; only for --probe.")
 @only
@@ -92,7 +92,7 @@ def plan(
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--verify", is_flag=True, help="Hash every file of the run, and name those that were damaged.")
 @as_json
 def status(run_folder: Path, verify: bool, as_json: bool) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.gating import end, hold, near, tell
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import as_json, only, overrides, run_argument, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
@@ -26,7 +27,7 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
 
 
 @click.command()
-@click.argument("suite")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
 @only
@@ -162,7 +163,8 @@ def _older(page: Path, source: Path) -> bool:
 
 @click.command(short_help="Bring parts of a run together in one folder.")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
 @as_json
 def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
     """Bring the samples of RUN... (parts of one suite) together in the run folder OUT.
@@ -184,7 +186,7 @@ def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @as_json
 def report(run_folder: Path, as_json: bool) -> None:
     """Draw the figures, tables and pages of RUN again, from its files."""

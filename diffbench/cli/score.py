@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json, only, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import ImagesError, UsageError
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 EXTRACTOR = "mnist-features"
 
-_extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.")
+_extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.",
+                          shell_complete=completion.extractors)  # fmt: skip
 _device = click.option("--device", metavar="DEVICE", default="auto", help="auto, cpu, cuda or cuda:<index>.")
 
 
@@ -198,7 +200,12 @@ def _tell_written(path: Path, found: Reference, as_json: bool, what: str) -> Non
 @reference.command("import")
 @click.argument("moments", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What scores call it.")
-@click.option("--extractor", required=True, help="The one that made it; the file does not say.")
+@click.option(
+    "--extractor",
+    required=True,
+    shell_complete=completion.extractors,
+    help="The one that made it; the file does not say.",
+)
 @click.option("--n", type=click.IntRange(2), help="Number of images; the file does not say.")
 @click.option("--split", default="", help="Which part of the data set this is, for the record.")
 @click.option("--resize", default="", help="How the images were resized, for the record.")
@@ -251,7 +258,7 @@ def show_reference(source: str, extractor: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="Write the kept images of a run as PNG files.")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder; one folder a cell in it.")
 @only
 @as_json
