@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
+from diffbench.cli.doctor import doctor
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
 from diffbench.cli.likelihood import likelihood
@@ -22,12 +23,12 @@ from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
+from diffbench.cli.show import show
 from diffbench.errors import DiffbenchError
 
+_RUNS = (run, plan, validate, status, merge, report, compare, baseline, history)
 _QUALITY = (score, reference, likelihood, check)
-for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
-):  # fmt: skip
+for command in (*_RUNS, *_QUALITY, export, list_, show, doctor, cache, bench):
     cli.add_command(command)
 
 

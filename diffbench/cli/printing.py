@@ -48,7 +48,29 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str
         return
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(inert(row[column]) for column in columns))
+    draw(table)
+
+
+def inert(value: object) -> str:
+    """A value as text in which control and direction-changing characters are shown as escapes."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    from diffbench.report.frame import printable
+
+    return printable(text)
+
+
+def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print labels with their texts, which wrap beside them."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in pairs:
+        table.add_row(label, inert(text))
     draw(table)
