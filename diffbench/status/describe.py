@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from diffbench import shipped
 from diffbench.catalog import COSTS, LIKELIHOOD, METRICS, SAMPLERS, MetricEntry, Options, SamplerEntry
@@ -72,12 +72,12 @@ def describe(name: str) -> Description:
             return _metric(METRICS[name])
         if name in COSTS or name == LIKELIHOOD.name:
             return _cost(name) if name in COSTS else _likelihood()
-    path = Path(name)
-    if (path / FILE).is_file():
+    path, found = Path(name), _kind_of_path(name)
+    if found == "card":
         return _model(load_card(path), name)
-    if path.is_dir():
+    if found == "folder":
         return _run(path)
-    if path.is_file():
+    if found == "file":
         content = read_document(path).value
         if isinstance(content, dict) and "family" in content:
             return _model(load_card(path), name)
@@ -85,6 +85,16 @@ def describe(name: str) -> Description:
     known = [*shipped.suite_names(), *shipped.model_names(), *SAMPLERS, *METRICS, *COSTS, LIKELIHOOD.name]
     what = "no such folder or file" if looks_like_path(name) else "no suite, model, sampler or metric"
     raise UsageError(f"{shown(name)}: {what}{did_you_mean(name, known)}; diffbench list has the names")
+
+
+def _kind_of_path(name: str) -> Literal["card", "folder", "file"] | None:
+    path = Path(name)
+    try:
+        if name and path.is_dir():
+            return "card" if (path / FILE).is_file() else "folder"
+        return "file" if path.is_file() else None
+    except (OSError, ValueError):  # too long, or with NUL
+        return None
 
 
 def _sampler(entry: SamplerEntry) -> Description:
