@@ -1,4 +1,4 @@
-"""Whether a stream may be given more than plain text."""
+"""Whether a stream may be given more than plain text, and names in as many columns as there are."""
 
 from __future__ import annotations
 
@@ -16,3 +16,17 @@ def lively(stream: TextIO) -> bool:
         return not plain and stream.isatty()
     except ValueError:  # closed
         return False
+
+
+def cut(text: str, columns: int) -> str:
+    """Text in at most so many columns (>= 1), without its middle: what tells long names apart is often their end."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= columns:
+        return text
+    head, tail = set_cell_size(text, columns // 2).rstrip(), ""
+    for character in reversed(text):
+        if cell_len(head) + 1 + cell_len(character + tail) > columns:
+            break
+        tail = character + tail
+    return f"{head}…{tail}"

@@ -87,7 +87,7 @@ def run_shard(
     shard: ShardRange,
     extractor: Extractor | None,
     keep: int,
-    advance: Callable[[int], None] = lambda evaluations: None,
+    advance: Callable[[int], None] = lambda samples: None,
 ) -> ShardSamples:
     """Sample a shard in batches of ``cell.batch_size`` and extract features.
 
@@ -97,7 +97,7 @@ def run_shard(
         shard: sample indices first <= i < last.
         extractor: on the same device; None for a model that has none.
         keep: images of sample indices below this are stored.
-        advance: told the evaluations spent (samples x NFE) after each batch.
+        advance: told the number of samples after each batch.
 
     Raises:
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
@@ -119,7 +119,7 @@ def run_shard(
             landed.append(x0.float().cpu().numpy())
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
-        advance(counter.samples_evaluated)
+        advance(len(indices))
     nfe = evaluated / (shard.last - shard.first)
     if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
