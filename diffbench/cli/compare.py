@@ -132,7 +132,7 @@ def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
     if as_json:
         rows_as_json(ranking_rows(found))
     else:
-        draw(rich_table(ranking_table(found), widest=34))
+        draw(rich_table(ranking_table(found)))
 
 
 def _gate(text: str) -> tuple[str, Margin]:

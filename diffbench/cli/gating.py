@@ -85,11 +85,11 @@ def near(path: str) -> Path:
 def tell(found: Comparison, everything: bool = False) -> None:
     """Print a comparison as a table with its notes."""
     from diffbench.report.comparison import comparison_table, headline, notes
-    from diffbench.report.tables import rich_table
+    from diffbench.report.tables import wrapped_table
 
     content = comparison_table(found, everything)
     if content.rows:
-        draw(rich_table(content, widest=40, whole=True))
+        draw(wrapped_table(content, widest=40))
     say(headline(found))
     for note in notes(found):
         say(f"- {note}")

@@ -64,12 +64,12 @@ def history(
         rows_as_json([*as_rows(found), *spread_rows(found, recipes)])
         return
     most = None if everything else MOST_ROWS
-    draw(rich_table(tables.history_table(found, most, narrow=True), widest=36))
+    draw(rich_table(tables.history_table(found, most, narrow=True)))
     if most is not None and len(found.series) > most:
         say(f"and {len(found.series) - most} more scores (--all)")
     if recipes:
         say("")
-        draw(rich_table(tables.spread_table(found, recipes), widest=34))
+        draw(rich_table(tables.spread_table(found, recipes)))
     for note in (*tables.notes(found), *(tables.spread_notes(recipes) if recipes else ())):
         say(f"- {note}")
     say(f"Written to {out}: {', '.join(path.name for path in written)}")

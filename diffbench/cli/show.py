@@ -44,7 +44,7 @@ def show(name: str, as_json: bool) -> None:
         from diffbench.report.tables import best_table, rich_table
 
         say("")
-        draw(rich_table(best_table(*best), widest=36))
+        draw(rich_table(best_table(*best)))
 
 
 _OPTIONS = ("option", "default", "allowed", "what it does")
