@@ -26,9 +26,9 @@ from diffbench.cli.score import export, reference, score
 from diffbench.cli.show import show
 from diffbench.errors import DiffbenchError
 
-_RUNS = (run, plan, validate, status, merge, report, compare, baseline, history)
-_QUALITY = (score, reference, likelihood, check)
-for command in (*_RUNS, *_QUALITY, export, list_, show, doctor, cache, bench):
+_RUNS = (run, plan, validate, status, report, compare, baseline, history, merge, export, cache)
+_IMAGES_AND_MODELS = (score, reference, likelihood, check)
+for command in (*_RUNS, *_IMAGES_AND_MODELS, list_, show, doctor, bench):
     cli.add_command(command)
 
 

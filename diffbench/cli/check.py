@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
 
 
-@click.command(short_help="Denoising error against sigma on real data: is a model read as it was trained?")
+@click.command(short_help="Is a model read as it was trained? Denoising error on real data.")
 @click.argument("model", shell_complete=completion.models)
 @data_option
 @click.option("--n", type=click.IntRange(min=1), help="Images to test on.  [default: 128, or half if there are fewer]")

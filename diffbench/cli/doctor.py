@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MARKS = {"ok": ("ok", ""), "absent": ("–", ""), "wrong": ("!!", "bold")}
 
 
-@click.command(short_help="Look at packages, devices, weights, references, disk: what is missing, and what to do.")
+@click.command(short_help="What is missing here: packages, devices, weights, disk.")
 @click.argument("suite", required=False, shell_complete=completion.suites)
 @_json
 def doctor(suite: str | None, as_json: bool) -> None:

@@ -67,7 +67,15 @@ def read_range(text: str | None) -> tuple[float, float] | None:
     raise UsageError(f"--range {text!r}: expected two numbers, as in -1,1")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _InOrder(click.Group):
+    """Lists its commands in the order in which one needs them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they were added."""
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diffbench")
 def cli() -> None:
     """Benchmark diffusion samplers: quality against cost, with intervals."""

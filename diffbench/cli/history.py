@@ -13,7 +13,7 @@ from diffbench.cli.printing import draw, rows_as_json, say
 MOST_ROWS = 40
 
 
-@click.command(short_help="Collect many runs: every score over time, real steps, spread of trainings.")
+@click.command(short_help="Many runs: scores over time, spread of trainings.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
                 shell_complete=completion.runs)  # fmt: skip
 @click.option("--metric", "metrics", metavar="METRIC", multiple=True,

@@ -26,7 +26,7 @@ _SMOKE_STEPS = 64
 _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")
 
 
-@click.command()
+@click.command(short_help="Sample, time and score a suite, and report; again: resume.")
 @suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
@@ -185,7 +185,7 @@ def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
         raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
-@click.command()
+@click.command(short_help="Draw figures, tables and pages of a run again.")
 @run_argument
 @as_json
 def report(run_folder: Path, as_json: bool) -> None:

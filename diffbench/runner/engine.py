@@ -137,8 +137,8 @@ class _Run:
 
     def settle(self, force: bool) -> None:
         """Ask today's code, and begin: the suite is written once the folder is known to be of the same code."""
-        self.progress.begin("asking networks and samplers", None)
-        self.probed = ask(self.folder, self.distinct, self.loaded, force)
+        self.progress.begin("asking networks and samplers", len(self.distinct))
+        self.probed = ask(self.folder, self.distinct, self.loaded, force, lambda: self.progress.advance(1))
         keep = self.suite.run.keep.samples
         arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
         self.sampling = Sampling(*arguments)

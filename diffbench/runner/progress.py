@@ -9,7 +9,15 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
@@ -40,6 +48,14 @@ class _Screen(RichProgress):
             yield self.board
 
 
+class _Left(TimeRemainingColumn):
+    """The time left, where it is known."""
+
+    def render(self, task: Task) -> Text:
+        """``left 0:01:23``."""
+        return Text("") if task.total is None else Text("left ").append_text(super().render(task))
+
+
 class Progress:
     """Phases of a run, each with a total in units of its own (seconds expected, cells) and a count of cells.
 
@@ -60,11 +76,10 @@ class Progress:
             self._live = _Screen(
                 TextColumn("{task.description}", style="bold", markup=False),
                 BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
+                TaskProgressColumn(),
                 TextColumn("{task.fields[cells]}", markup=False),
                 TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+                _Left(),
                 console=self._console,
                 transient=True,
                 refresh_per_second=4,
