@@ -4,7 +4,7 @@ Medians over rounds, in turn with a bare interpreter: wall-clock and CPU seconds
 the ratio of both CPU times, which says the same on a busy machine.
 """
 
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -16,10 +16,10 @@ COMMANDS = ("--help", "--version", "list models", "list suites", "list samplers"
 
 def spent(arguments):
     """Wall-clock and CPU seconds of one process."""
-    before, begin = os.times(), time.perf_counter()
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-    wall, after = time.perf_counter() - begin, os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return wall, cpu
 
 
