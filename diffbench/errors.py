@@ -110,6 +110,12 @@ class IncompleteRun(DiffbenchError):
     exit_code = 3
 
 
+class NotReady(DiffbenchError):
+    """The machine lacks something that is needed, or something on it is damaged."""
+
+    exit_code = 3
+
+
 class Regression(DiffbenchError):
     """Something that is compared is worse than its margin allows."""
 

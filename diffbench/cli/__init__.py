@@ -14,6 +14,7 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
+from diffbench.cli.doctor import doctor
 from diffbench.cli.fetch import fetch
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
@@ -23,13 +24,12 @@ from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
+from diffbench.cli.show import show
 from diffbench.errors import DiffbenchError
 
-_QUALITY = (score, reference, likelihood, check)
-_FILES = (export, fetch, cache)
-for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, *_FILES, list_, bench,
-):  # fmt: skip
+_RUNS = (run, plan, validate, status, report, compare, baseline, history, merge, export, cache)
+_IMAGES_AND_MODELS = (score, reference, likelihood, check, fetch)
+for command in (*_RUNS, *_IMAGES_AND_MODELS, list_, show, doctor, bench):
     cli.add_command(command)
 
 

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.gating import Outputs, conclude, near
-from diffbench.cli.group import allowing, as_json
+from diffbench.cli.group import allowing, as_json, run_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
     from diffbench.models.consent import Consent
-    from diffbench.suite.gates import Comparing, Margin
+    from diffbench.suite.gates import Comparing, FailOn, Margin
 
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.argument("base", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.argument("new", type=click.Path(path_type=Path), required=False, shell_complete=completion.runs)
 @click.option("--by", metavar="AXIS", help="Rank the cells of BASE that differ in sampler, model, dtype or an option.")
 @click.option("--metric", default="fid", show_default=True, metavar="METRIC", help="What --by ranks by.")
 @click.option(
@@ -56,7 +57,7 @@ def compare(
     gates: tuple[str, ...],
     alpha: float | None,
     adjust: str | None,
-    fail_on: str | None,
+    fail_on: FailOn | None,
     extend: int | None,
     everything: bool,
     markdown: Path | None,
@@ -136,7 +137,7 @@ def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
     if as_json:
         rows_as_json(ranking_rows(found))
     else:
-        draw(rich_table(ranking_table(found), widest=34))
+        draw(rich_table(ranking_table(found)))
 
 
 def _gate(text: str) -> tuple[str, Margin]:
@@ -155,10 +156,11 @@ def _gate(text: str) -> tuple[str, Margin]:
 
 
 @click.command(short_help="Store a run's scores in one small file, to compare with.")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, replaced if it is there.")
 @click.option("--images", type=click.IntRange(0, 1000), default=8, show_default=True, help="Kept images of each cell.")
-def baseline(run_folder: Path, out: Path, images: int) -> None:
+@as_json
+def baseline(run_folder: Path, out: Path, images: int, as_json: bool) -> None:
     """Store what a comparison needs of RUN in one file, small enough to commit.
 
     It holds the results table, the values per sample of every score, some images of every cell, and what networks and
@@ -171,6 +173,10 @@ def baseline(run_folder: Path, out: Path, images: int) -> None:
     side = RunSide.open(run_folder)
     size = write_baseline(side, out, images)
     missing = [row for row in side.rows if row["status"] in ("incomplete", "failed")]
-    say(f"{out}: {size / 1e6:.2f} MB, {counted(len({row['cell'] for row in side.rows}), 'cell')}")
+    cells = len({row["cell"] for row in side.rows})
+    if as_json:
+        rows_as_json([{"path": str(out), "bytes": size, "cells": cells, "rows_missing": len(missing)}])
+        return
+    say(f"{out}: {size / 1e6:.2f} MB, {counted(cells, 'cell')}")
     if missing:
         say(f"{counted(len(missing), 'row')} of it are incomplete or failed: nothing can be compared with them")

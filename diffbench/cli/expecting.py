@@ -25,7 +25,7 @@ def tell_expected(folder: Path) -> None:
     found = _expected(folder)
     if not found:
         return
-    draw(rich_table(expectations_table(found), widest=40, whole=True))
+    draw(rich_table(expectations_table(found)))
     say(summary(found))
     for reason in reasons(found):
         say(f"- {reason}")

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from diffbench.cli.group import allowing, as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides, run_argument, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
-from diffbench.errors import IncompleteRun, StoreError, UsageError
+from diffbench.errors import IncompleteRun, StoreError, SuiteError, UsageError
 from diffbench.models.consent import Consent
 
 
 @click.command()
-@click.argument("suite")
+@suite_argument
 @only
 @overrides
-def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
-    """Check SUITE without running anything."""
+@as_json
+def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check SUITE without running anything.
+
+    With --json: one row, whose `problems` have line, column (0 where there is none) and message.
+    """
     from diffbench.document.words import counted
     from diffbench.suite.plan import plan
     from diffbench.suite.read import find_suite, read_suite
 
-    cells = plan(read_suite(find_suite(suite), overrides), only)
+    try:
+        cells = plan(read_suite(find_suite(suite), overrides), only)
+    except SuiteError as error:
+        if as_json:
+            rows_as_json([{"suite": suite, "fine": False, "problems": [asdict(one) for one in error.problems]}])
+        raise
     skipped = Counter(cell.skip for cell in cells if cell.skip is not None)
+    if as_json:
+        rows_as_json([{"suite": suite, "fine": True, "problems": [], "cells": len(cells), "skipped": dict(skipped)}])
+        return
     left_out = f", {skipped.total()} of them skipped" if skipped else ""
     say(f"{suite}: fine; {counted(len(cells), 'cell')}{left_out}")
     for reason, count in skipped.items():
@@ -32,7 +45,7 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
 
 
 @click.command(short_help="Show what a run would do: cells, evaluations, disk, time.")
-@click.argument("suite")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>; only for --probe.")
 @only
@@ -94,7 +107,7 @@ def plan(
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--verify", is_flag=True, help="Hash every file of the run, and name those that were damaged.")
 @as_json
 def status(run_folder: Path, verify: bool, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from diffbench.terminal import lively
+
 
 def say(line: object, err: bool = False) -> None:
     """Print one line."""
@@ -21,17 +23,17 @@ def say(line: object, err: bool = False) -> None:
 
 
 def draw(renderable: Any) -> None:
-    """Print a rich table at the terminal's width, or 100 columns."""
+    """Print a rich table at the terminal's width; elsewhere with 100 columns, and without escape codes."""
+    import shutil
     from io import StringIO
 
     from rich.console import Console
 
-    screen = Console()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     text = StringIO()
-    width = screen.width if screen.is_terminal else 100
-    console = Console(file=text, width=width, markup=False, highlight=False, force_terminal=screen.is_terminal)
+    console = Console(file=text, width=width, markup=False, highlight=False, force_terminal=lively(sys.stdout))
     console.print(renderable)
-    say(text.getvalue().rstrip("\n"))
+    say("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").splitlines()))
 
 
 def rows_as_json(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -46,7 +48,29 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str
         return
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(inert(row[column]) for column in columns))
+    draw(table)
+
+
+def inert(value: object) -> str:
+    """A value as text in which control and direction-changing characters are shown as escapes."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    from diffbench.report.frame import printable
+
+    return printable(text)
+
+
+def show_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print labels with their texts, which wrap beside them."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in pairs:
+        table.add_row(label, inert(text))
     draw(table)

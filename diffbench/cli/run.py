@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.expecting import require_met, tell_expected, with_expectations
 from diffbench.cli.gating import end, hold, near, tell
-from diffbench.cli.group import allowing, as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides, run_argument, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
@@ -26,8 +28,8 @@ _SMOKE_STEPS = 64
 _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")
 
 
-@click.command()
-@click.argument("suite")
+@click.command(short_help="Sample, time and score a suite, and report; again: resume.")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
 @only
@@ -170,8 +172,10 @@ def _older(page: Path, source: Path) -> bool:
 
 @click.command(short_help="Bring parts of a run together in one folder.")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def merge(out: Path, runs: tuple[Path, ...]) -> None:
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
+@as_json
+def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
     """Bring the samples of RUN... (parts of one suite) together in the run folder OUT.
 
     Every file is checked on the way; parts that other code made are refused. Then `diffbench run` finishes OUT.
@@ -179,22 +183,29 @@ def merge(out: Path, runs: tuple[Path, ...]) -> None:
     from diffbench.runner.merge import merge_runs
 
     merged = merge_runs(out, runs)
-    say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
     for line in merged.skipped:
         say(f"left out: {line}", err=True)
-    say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
+    if as_json:
+        rows_as_json([{"run": str(out), **asdict(merged)}])
+    else:
+        say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
+        say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
     if merged.skipped:
         raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
-@click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-def report(run_folder: Path) -> None:
+@click.command(short_help="Draw figures, tables and pages of a run again.")
+@run_argument
+@as_json
+def report(run_folder: Path, as_json: bool) -> None:
     """Draw the figures, tables and pages of RUN again, from its files."""
     from diffbench.report.page import draw as draw_report
     from diffbench.store.manifest import write_manifest
 
     drawn = draw_report(run_folder)
+    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])
+    if as_json:
+        rows_as_json([{"path": str(path)} for path in drawn])
+        return
     for path in drawn:
         say(path)
-    write_manifest(run_folder, only=[path.relative_to(run_folder).as_posix() for path in drawn])

@@ -23,6 +23,7 @@ from diffbench.models.card_parts import (
     Checkpoint,
     Codec,
     DataInfo,
+    ExtractorName,
     Labels,
     Network,
     Range,
@@ -70,7 +71,7 @@ class Card(Spec):
     scheduler: Scheduler | None = None
     ema: bool
     reference: Name | None
-    extractor: Name | None
+    extractor: ExtractorName | None
     checkpoint: Checkpoint | None = None
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
     flops: Annotated[float, Field(gt=0.0)] | None = None

@@ -32,6 +32,11 @@ Factory = Annotated[
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"),
     Says("package.module:factory, a callable that makes the network"),
 ]
+ExtractorName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+=-]{0,63}(:[a-z0-9-]{1,32})?$"),
+    Says("the name of an extractor, such as inception-v3-compat or inception-v3-compat:clean"),
+]
 Words = Annotated[str, Field(min_length=1, max_length=1000)]
 KeyMap = Literal["ddpm", "score-sde", "guided-diffusion"]
 

@@ -19,24 +19,13 @@ from diffbench.models.card_files import hashes
 from diffbench.models.hub import PREFIX, HubName
 from diffbench.models.pipeline_card import INDEX, Derived, derive
 
-FILE = "card.yaml"
+FILE = shipped.CARD
 _PARTS = ("data", "network", "codec", "text", "labels", "scheduler", "config")
-
-
-def _shipped() -> Mapping[str, Path]:
-    folder = shipped.reference_models()
-    found = [*folder.glob(f"*/{FILE}"), *folder.glob(f"published/*/{FILE}")] if folder.is_dir() else []
-    return {path.parent.name: path for path in sorted(found)}
 
 
 def shipped_models() -> tuple[str, ...]:
     """Names of the models whose files come with diffbench."""
-    return tuple(name for name, path in _shipped().items() if path.parent.parent.name != "published")
-
-
-def published_models() -> tuple[str, ...]:
-    """Names of the published checkpoints whose cards come with diffbench; their files have to be fetched."""
-    return tuple(name for name, path in _shipped().items() if path.parent.parent.name == "published")
+    return tuple(shipped.model_names())
 
 
 def installed_models() -> Mapping[str, Path]:
@@ -55,7 +44,7 @@ def installed_models() -> Mapping[str, Path]:
 
 def known_models() -> tuple[str, ...]:
     """Every name that a suite can give without a path."""
-    return (*shipped_models(), *published_models(), *sorted(installed_models()))
+    return (*shipped.card_paths(), *sorted(installed_models()))
 
 
 def looks_like_path(name: str) -> bool:
@@ -85,7 +74,7 @@ def load_card(source: str | Path, given: Mapping[str, Any] | None = None) -> Car
 
 def _path_of(name: str, source: str | Path) -> Path:
     if not looks_like_path(name):
-        if (path := _shipped().get(name) or installed_models().get(name)) is not None:
+        if (path := shipped.card_paths().get(name) or installed_models().get(name)) is not None:
             return path
     path = Path(source)
     try:

@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
+from diffbench.comparison.paired import Difference
 from diffbench.document.words import text_of
 from diffbench.results import rows
+from diffbench.suite.gates import NFE
 
 SECONDS = "seconds_per_image"
 
@@ -173,6 +175,14 @@ def title(metric: str) -> str:
     return METRICS[metric].title if metric in METRICS else names.get(metric, metric)
 
 
+_SHORT = {NFE: "NFE", SECONDS: "s/image", "images_per_second": "images/s", "peak_memory_mb": "peak MB"}
+
+
+def short_title(metric: str) -> str:
+    """A metric's name as it stands in narrow columns."""
+    return _SHORT.get(metric) or title(metric)
+
+
 def lower_is_better(views: Iterable[CellView], metric: str) -> bool:
     """Which way the metric's own rows say is good."""
     return all(view[metric].better == "lower" for view in views if metric in view.scores)
@@ -213,3 +223,16 @@ def with_interval(measured: Measured) -> str:
     """``12.3 ± 1.1``, ``12.34`` without an interval, an en dash for a missing value."""
     value, half = value_and_half_width(measured)
     return value if half is None else f"{value} ± {half}"
+
+
+def signed(found: Difference) -> str:
+    """``+0.12 ± 0.05`` with the 95% interval's half-width, to two digits of it; an en dash where there is none."""
+    if found.value is None:
+        return "–"
+    if not found.se:
+        return f"{found.value:+.3g}" if found.value else "0"
+    half = 1.96 * found.se
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    if decimals > 4:
+        return f"{found.value:+.1e} ± {half:.1e}".replace("e-0", "e-")
+    return f"{found.value:+.{decimals}f} ± {half:.{decimals}f}"

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from diffbench.columns import Columns
 from diffbench.report.findings import Best, Worse, best_per_budget
 from diffbench.report.frame import (
     SECONDS,
@@ -19,12 +20,11 @@ from diffbench.report.frame import (
     number,
     printable,
     quality_metrics,
+    short_title,
     title,
     value_and_half_width,
     with_interval,
 )
-
-_SHORT_SECONDS = "s/image"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
         rows.append(
             (Entry(cell.model), Entry(cell.series), Entry(spent(cell)), *scores, Entry(number(cell.value(SECONDS))))
         )
-    columns = ("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS)
+    columns = ("model", "sampler", "NFE", *map(title, shown), short_title(SECONDS))
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
@@ -86,11 +86,11 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
         texts = (best.model, best.budget, best.cell.series, with_interval(best.cell[metric]),
                  number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
-    columns = ("model", "budget", "best sampler", title(metric), _SHORT_SECONDS, "not told apart from it")
+    columns = ("model", "budget", "best sampler", title(metric), short_title(SECONDS), "not told apart from it")
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
 
 
-def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable:
+def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> Columns:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
@@ -98,24 +98,31 @@ def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable
     return rich_table(results_table(views, list(shown), worse))
 
 
-def rich_table(content: Table, widest: int = 28, whole: bool = False) -> RichTable:
-    """A table for a terminal; text columns are at most so wide.
+def rich_table(content: Table) -> Columns:
+    """A table for a terminal of any width, whose names are cut in the middle where they have to be."""
+    rows: list[list[Text]] = []
+    for index, row in enumerate(content.rows):
+        if index in content.groups and index:
+            rows.append([])
+        first = row[0].text if index in content.groups else ""
+        rows.append([printable_text(first), *(printable_text(one.text, one.strong) for one in row[1:])])
+    return Columns(content.columns, rows, content.numbers)
 
-    ``whole``: all columns but the first keep their text, and the first wraps where the terminal is too narrow.
-    """
-    drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
+
+def wrapped_table(content: Table, widest: int) -> RichTable:
+    """A table for a terminal that cuts nothing: where it is too narrow, the first column wraps."""
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
         left = index not in content.numbers
-        wraps = whole and index == 0
-        width = widest if left else 20 if whole else 16
+        width = widest if left else 20
         longest = max((len(row[index].text) for row in content.rows), default=0)
         drawn.add_column(
             column,
             justify="left" if left else "right",
-            overflow="fold" if wraps else "ellipsis",
-            no_wrap=not wraps,
+            overflow="ellipsis" if index else "fold",
+            no_wrap=index > 0,
             max_width=width,
-            min_width=min(width, max(longest, len(column))) if whole and not wraps else None,
+            min_width=min(width, max(longest, len(column))) if index else None,
         )
     for index, row in enumerate(content.rows):
         if index in content.groups and index:

@@ -25,7 +25,7 @@ from diffbench.runner.scores import Scorer
 from diffbench.runner.speed import measured_rates
 from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.status.code import sampling_code
-from diffbench.status.cost import earlier_rates
+from diffbench.status.cost import Rates, earlier_rates
 from diffbench.status.show import duration
 from diffbench.status.stored import Part, distinct, state_of, stored_probe
 from diffbench.store.atomic import remove, update
@@ -143,7 +143,8 @@ class _Run:
 
     def settle(self, force: bool) -> None:
         """Ask today's code, and begin: the suite is written once the folder is known to be of the same code."""
-        self.probed = ask(self.folder, self.distinct, self.loaded, force)
+        self.progress.begin("asking networks and samplers", len(self.distinct))
+        self.probed = ask(self.folder, self.distinct, self.loaded, force, lambda: self.progress.advance(1))
         keep = self.suite.run.keep.samples
         arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
         self.sampling = Sampling(*arguments)
@@ -163,10 +164,14 @@ class _Run:
         """Sample, and unless this is one part of a run, time and score; shards made, and whether results changed."""
         scorer = self.scorer(None)
         work = self.sampling.missing(self.distinct, self.part, scorer.needs_features)
-        if work:
-            self.expect(work)
+        rates = self.expect(work) if work else None
+
+        def seconds(cell: Cell) -> float:
+            rate = None if rates is None else rates.of(cell)
+            return (None if rate is None else rate.seconds(cell, 1)) or 0.0  # of adaptive cells nobody knows
+
         with self.session.phase("sampling"):
-            sampled = self.sampling.make(work)
+            sampled = self.sampling.make(work, [*self.chosen, *solutions_of(self.chosen)], seconds)
         if self.part is not None:
             self.session.write(finished=True)
             write_manifest(self.folder, only=_OWN)
@@ -181,8 +186,8 @@ class _Run:
         write_manifest(self.folder, only=_OWN)
         return sampled, changed
 
-    def expect(self, work: Work) -> None:
-        """Say and record what sampling should take."""
+    def expect(self, work: Work) -> Rates:
+        """Say and record what sampling should take, and by which rates."""
         samples = [(cell, sum(shard.size for shard in shards)) for cell, shards in work]
         planned = [(cell, count) for cell, count in samples if cell.nfe is not None]
         rates = earlier_rates(self.folder, device_name(self.device))
@@ -201,6 +206,7 @@ class _Run:
             f"{counted(evaluations, 'evaluation')}: "
             f"about {duration(seconds)} by {rates.basis}{apart}"
         )
+        return rates
 
     def shown(self) -> list[Cell]:
         """The table's cells: those asked for and the others that are complete; skipped ones with all the rest."""

@@ -87,7 +87,7 @@ def run_shard(
     shard: ShardRange,
     extractor: Extractor | None,
     keep: int,
-    advance: Callable[[int], None] = lambda evaluations: None,
+    advance: Callable[[int], None] = lambda samples: None,
 ) -> ShardSamples:
     """Sample a shard in batches of ``cell.batch_size`` and extract features.
 
@@ -97,7 +97,7 @@ def run_shard(
         shard: sample indices first <= i < last.
         extractor: on the same device; None for a model that has none.
         keep: images of sample indices below this are stored.
-        advance: told the evaluations spent (samples x NFE) after each batch.
+        advance: told the number of samples after each batch.
 
     Raises:
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
@@ -120,7 +120,7 @@ def run_shard(
             landed.append(x0.float().cpu().numpy())
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
-        advance(counter.samples_evaluated)
+        advance(len(indices))
     size = shard.last - shard.first
     nfe = evaluated / size
     if cell.nfe is not None and nfe != cell.nfe:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.text import Text
 
+from diffbench.columns import Columns
 from diffbench.document.words import counted, text_of
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
@@ -68,22 +69,18 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
     }
 
 
-def states_table(rows: Sequence[dict[str, Any]]) -> Table:
+def states_table(rows: Sequence[dict[str, Any]]) -> Columns:
     """One line a cell, model by model; reasons stand below the table (:func:`reasons`)."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     lines = [_line(row) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
-    table = Table(box=None, pad_edge=False)
-    for place, name in enumerate(
-        ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
-    ):
-        # A narrow terminal may cut names short, never numbers.
-        width = max((len(line[place]) for line in lines), default=0) if place in range(2, 7) else None
-        table.add_column(name, justify="right" if place in range(3, 7) else "left", no_wrap=True, min_width=width)
+    names = ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
+    drawn: list[list[Text]] = []
     for before, line in zip([None, *lines], lines, strict=False):
         if before is not None and before[0] != line[0]:
-            table.add_row()
-        table.add_row("" if before is not None and before[0] == line[0] else line[0], *line[1:])
-    return table
+            drawn.append([])
+        again = before is not None and before[0] == line[0]
+        drawn.append([Text(text) for text in ("" if again else line[0], *line[1:])])
+    return Columns(names, drawn, numbers=range(3, 7), whole=(2,))
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:

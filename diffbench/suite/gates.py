@@ -22,6 +22,9 @@ EXACT = "exact"
 DEFAULT = 0.01
 """Default margin, a share of the base's value."""
 
+FailOn = Literal["worse", "inconclusive", "nothing"]
+"""What a comparison fails on, apart from what is missing."""
+
 GATED = (*METRICS, *COSTS, NFE)
 """Everything that a gate can be about."""
 
@@ -65,7 +68,7 @@ class Comparing(Spec):
     ) = None
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     adjust: Literal["holm", "bh"] = "holm"
-    fail_on: Literal["worse", "inconclusive", "nothing"] = "worse"
+    fail_on: FailOn = "worse"
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:

@@ -31,7 +31,8 @@ def find_suite(path_or_name: str | Path) -> Path:
     name, path = str(path_or_name), Path(path_or_name)
     if isinstance(path_or_name, Path) or (looks_like_path(name) and name not in shipped.suite_names()):
         return path
-    if name in (known := shipped.suite_names()):
+    known = shipped.suite_names()
+    if name in known:
         return shipped.suites() / f"{name}.yaml"
     raise UsageError(unknown("suite", name, known) + "; a file is given by its path, such as ./my.yaml")
 

@@ -3,7 +3,7 @@
 import pytest
 from published_flops import CARDS, PARAMETERS, PUBLISHED, STAND_INS, flops, network, parameters
 
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 
 FOLDERS = sorted(path.parent.name for path in PUBLISHED.glob("*/card.yaml"))
 

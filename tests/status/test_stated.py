@@ -7,7 +7,7 @@ import pytest
 from diffbench import shipped
 from diffbench.catalog.devices import DEVICES, UTILISATION
 from diffbench.errors import UsageError
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 from diffbench.status.stated import StatedDevice
 from diffbench.suite.plan import plan
 from diffbench.suite.read import read_suite

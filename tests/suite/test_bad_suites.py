@@ -131,7 +131,7 @@ CASES = [
     (MODEL + "[§{id: a, name: ddpm-mnist, source: ./x}]\n", ['models[0]: give either "name"']),
     (MODEL + "[{id: a, source: §./nowhere}]\n", ["models[0].source: ", "nowhere", "no such folder or card"]),
     (MODEL + "[§./nowhere]\n", ["models[0]: ", "nowhere", "no such folder or card"]),
-    (MODEL + '[{id: a, source: §"hf://google/ddpm"}]\n', ["models[0].source: hf://google/ddpm@main is not in", "diffbench fetch"]),
+    (MODEL + '[{id: a, source: §"hf://google/ddpm"}]\n', ["hf://google/ddpm@main is not in the cache"]),
     (MODEL + "[ddpm-mnist, §ddpm-mnist]\n", ['models[1]: "ddpm-mnist" is the name of models[0] already']),
     (MODEL + "[{id: A, name: ddpm-mnist}, {id: §a, name: ddpm-mnist}]\n",
      ['models[1].id: "a" is the name of models[0]']),

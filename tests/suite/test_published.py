@@ -7,7 +7,7 @@ import pytest
 
 from diffbench import shipped
 from diffbench.comparison.expectation import expected
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 from diffbench.suite.plan import plan
 from diffbench.suite.read import read_suite, read_suite_text, resolved
 
