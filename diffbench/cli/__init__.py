@@ -22,11 +22,13 @@ from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
+from diffbench.cli.writing import init, schema
 from diffbench.errors import DiffbenchError
 
 _QUALITY = (score, reference, likelihood, check)
 for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
+    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, init, schema,
+    cache, bench,
 ):  # fmt: skip
     cli.add_command(command)
 

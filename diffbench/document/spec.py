@@ -125,9 +125,10 @@ def repeated(path: Path, values: Any) -> Iterable[InitErrorDetails]:
     """Problems of a list that holds a value twice."""
     seen: list[Any] = []
     for index, value in enumerate(values if isinstance(values, tuple) else ()):
-        if not isinstance(value, Unreadable) and (type(value), value) in seen:
+        kind = float if type(value) is int else type(value)  # 1 and 1.0 are one value, 1 and true are two
+        if not isinstance(value, Unreadable) and (kind, value) in seen:
             yield fault((*path, index), f"{shown(value)} is given twice", value)
-        seen.append((type(value), value))
+        seen.append((kind, value))
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

@@ -19,7 +19,7 @@ from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
 from diffbench.document.source import located, read_document, spec_of
 from diffbench.document.spec import Name, Spec, fault
 from diffbench.document.tree import Unreadable
-from diffbench.document.words import Says, shown, unknown
+from diffbench.document.words import LONGEST_SHOWN, Says, shown, unknown
 from diffbench.errors import CardError, ScheduleError
 from diffbench.models.mixture import Mixture, analytic_faults
 
@@ -252,7 +252,7 @@ def load_card(path_or_name: str | Path) -> Card:
     card, problems = spec_of(Card, document)
     if card is None:
         lines = located(problems, document)
-        raise CardError("\n".join(f"{path}:{line}:{column}: {text}" for line, column, text in lines))
+        raise CardError("\n".join(f"{path}:{line}:{column}: {text}" for _, line, column, text in lines))
     card._directory = path.parent
     return card
 
@@ -260,4 +260,5 @@ def load_card(path_or_name: str | Path) -> Card:
 def _nothing_at(name: str, path: Path) -> str:
     if not looks_like_path(name):
         return unknown("model", name, shipped_models())
+    name = name if len(name) < LONGEST_SHOWN else "…" + name[4 - LONGEST_SHOWN :]  # the end tells paths apart
     return f"{shown(name)}: no {FILE} there" if path.name == FILE else f"{shown(name)}: no such folder or card"

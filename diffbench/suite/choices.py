@@ -24,7 +24,9 @@ class ModelSweep(Spec):
     """Axes of a model: one cell for every combination."""
 
     dtype: Annotated[tuple[Dtype, ...], Field(min_length=1)] | None = None
+    """Precisions of the network to try."""
     clip: Annotated[tuple[Range | None, ...], Field(min_length=1, max_length=1000)] | None = None
+    """Ranges to clip to; null: none."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -41,28 +43,42 @@ class ModelChoice(Spec):
     """A model: the ``name`` of a shipped one, or ``source``, a folder or card. ``clip`` unset: the card's."""
 
     id: Name
+    """Its name in tables and figures; the default is the card's."""
     name: str | None = None
+    """The name of a shipped model (diffbench list models)."""
     source: str | None = None
+    """A folder with a card.yaml, or a card; relative paths start at the suite file."""
     dtype: Dtype | None = None
+    """Precision of the network; the default is that of run."""
     clip: Range | None = None
+    """Range that the denoised estimate is clamped to; null: not at all; the default is the card's."""
     sweep: ModelSweep = ModelSweep()
+    """Axes: one cell for every combination of values."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
         """A bare name or path to a mapping; sources made absolute; the id defaults to the card's name."""
         if isinstance(value, str):
             value = {"source" if looks_like_path(value) else "name": value}
+        value = cls.anchored(value, (context or {}).get("directory", Path()))
         if not isinstance(value, dict):
             return value
-        source = value.get("source")
-        if isinstance(source, str) and "://" not in source:
-            value = {**value, "source": str(Path((context or {}).get("directory", "."), source).absolute())}
         if "id" in value:
             return value
         try:
             return {**value, "id": _card_of(value, context).name}
         except CardError:
             return {**value, "id": UNREADABLE}
+
+    @classmethod
+    def anchored(cls, value: Any, directory: Path) -> Any:
+        """A model, in the short or the long form, whose relative source is made absolute."""
+        if isinstance(value, str) and looks_like_path(value) and "://" not in value:
+            return str(Path(directory, value).absolute())
+        source = value.get("source") if isinstance(value, dict) else None
+        if not isinstance(source, str) or "://" in source:
+            return value
+        return {**value, "source": str(Path(directory, source).absolute())}
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -142,6 +158,7 @@ class GridChoice(Spec):
     """A time grid by kind, with its options beside."""
 
     kind: Annotated[str, Says("the kind of a grid")]
+    """The kind of noise levels (diffbench list grids); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod
@@ -175,6 +192,7 @@ class MetricChoice(Spec):
     """A quality metric of the catalog, with all its options."""
 
     name: Annotated[str, Field(alias="metric"), Says("the name of a metric")]
+    """The name of a metric (diffbench list metrics); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod

@@ -23,10 +23,15 @@ class SamplerChoice(Spec):
     """A sampler of the catalog under an id of the suite's, with its options beside; ``sweep`` makes axes of options."""
 
     id: Name
+    """Its name in tables and figures; the default is the sampler's."""
     sampler: Annotated[str, Says("the name of a sampler")]
+    """A sampler of the catalog (diffbench list samplers), or diffusers:<SchedulerClass>; its options stand beside."""
     grid: GridChoice | None = None
+    """Noise levels: a kind, or {kind: karras, rho: 7}; the default is that of the model's family."""
     final: Final = "denoise"
+    """denoise: the last step lands on x0; sigma_min: the last noise level is not evaluated."""
     sweep: dict[str, Values] = {}
+    """Axes: one cell for every combination of the options' values, such as {eta: [0.0, 0.5, 1.0]}."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod
