@@ -39,7 +39,8 @@ def parse_bytes(data: bytes) -> Document:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", errors="replace")
         position = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return _failed(f"not UTF-8: byte 0x{data[error.start]:02X}", position)
+        hint = "; it looks like UTF-16: save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        return _failed(f"not UTF-8: byte 0x{data[error.start]:02X}{hint}", position)
 
 
 def _failed(message: str, position: tuple[int, int] = (1, 1)) -> Document:

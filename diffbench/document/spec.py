@@ -28,6 +28,12 @@ def fault(path: Path, message: str, value: Any = None, at_key: bool = False) -> 
     return InitErrorDetails(type=kind, loc=path, input=value)
 
 
+def text_of_fault(problem: InitErrorDetails) -> str:
+    """The message of a :func:`fault`."""
+    kind = problem["type"]
+    return str((kind.context or {})["text"]) if isinstance(kind, PydanticCustomError) else kind
+
+
 class Spec(BaseModel):
     """A mapping of a YAML document: strict types, no unknown keys, no coercion; lists are given as tuples.
 

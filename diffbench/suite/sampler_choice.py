@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
+from math import prod
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,7 +12,7 @@ from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import SAMPLERS, Final, SamplerEntry
 from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
-from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
+from diffbench.document.spec import Name, Spec, fault, option_faults, repeated, text_of_fault
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, did_you_mean, shown, unknown
 from diffbench.suite.choices import GridChoice, Values, split
@@ -58,8 +60,8 @@ class SamplerChoice(Spec):
             sweep = sweep if isinstance(sweep, dict) else {}
             yield from _fixed_faults(SAMPLERS[name], options, sweep)
             yield from _ends_faults(SAMPLERS[name], given.get("grid"))
-            for key, values in sweep.items():
-                yield from _swept_faults(SAMPLERS[name], options, key, values)
+            found = [one for key in sweep for one in _swept_faults(SAMPLERS[name], options, key, sweep[key])]
+            yield from found or _joint_faults(SAMPLERS[name], options, sweep)
         elif "sampler" not in given:
             for key in options:
                 if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
@@ -107,6 +109,21 @@ def _fixed_faults(
         path = problem["loc"]
         if not path or path[0] in options:
             yield problem
+
+
+def _joint_faults(
+    entry: SamplerEntry, options: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterable[InitErrorDetails]:
+    """The first combination of swept values that are fine one by one, but not together."""
+    if not all(isinstance(values, tuple) for values in sweep.values()) or prod(map(len, sweep.values())) > 100_000:
+        return
+    for values in product(*sweep.values()):
+        chosen = dict(zip(sweep, values, strict=True))
+        for problem in option_faults(entry.options, {**options, **chosen}) if chosen else ():
+            if not problem["loc"]:
+                said = ", ".join(f"{key}={shown(value)}" for key, value in chosen.items())
+                yield fault(("sweep",), f"{said}: {text_of_fault(problem)}", sweep)
+                return
 
 
 def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:

@@ -98,7 +98,7 @@ def test_a_value_that_replaces_takes_the_errors_along(folder):
     assert len(lines(folder, "extends: shared/base.yaml\n")) == 2
     assert read(folder, "extends: shared/base.yaml\nmodels: [ddpm-mnist]\n").models[0].id == "ddpm-mnist"
     assert lines(folder, "extends: shared/base.yaml\nmodels: [{name: nope}]\n")[0].startswith(
-        "own.yaml:2:16: models[0]"
+        "own.yaml:2:17: models[0].name: "
     )
 
 
