@@ -92,11 +92,13 @@ def gate(
 
 def _failure(found: Comparison, fail_on: str) -> str | None:
     """Why the test fails, with the table; None if it passes."""
+    from diffbench.inert import printable
     from diffbench.report.comparison import comparison_table, headline, notes
     from diffbench.report.tables import markdown
 
     if found.gate == "pass" or (found.gate == "inconclusive" and not found.gaps and fail_on == "worse"):
         return None
     word = "a regression" if found.gate == "fail" else "something is missing" if found.gaps else "not to be told"
-    lines = [f"{word}: {headline(found)}", "", markdown(comparison_table(found)), *found.gaps, *notes(found)]
+    told = map(printable, (*found.gaps, *notes(found)))
+    lines = [f"{word}: {headline(found)}", "", markdown(comparison_table(found)), *told]
     return "\n".join(lines)

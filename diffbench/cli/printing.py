@@ -10,18 +10,24 @@ from typing import Any
 
 import click
 
+from diffbench.inert import printable, terminal_lines
+
 
 def say(line: object, err: bool = False) -> None:
-    """Print one line."""
+    """Print one line, or several; names in it can't act on the terminal."""
+    _print(terminal_lines(line), err)
+
+
+def _print(text: str, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     try:
-        click.echo(str(line), file=stream)
+        click.echo(text, file=stream)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def draw(renderable: Any) -> None:
-    """Print a rich table at the terminal's width, or 100 columns."""
+    """Print a rich table, of texts that are printable, at the terminal's width, or 100 columns."""
     from io import StringIO
 
     from rich.console import Console
@@ -31,7 +37,7 @@ def draw(renderable: Any) -> None:
     width = screen.width if screen.is_terminal else 100
     console = Console(file=text, width=width, markup=False, highlight=False, force_terminal=screen.is_terminal)
     console.print(renderable)
-    say(text.getvalue().rstrip("\n"))
+    _print(text.getvalue().rstrip("\n"))
 
 
 def rows_as_json(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -45,8 +51,9 @@ def show(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str
         rows_as_json(rows)
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(Text(printable(row[column])) for column in columns))
     draw(table)

@@ -11,6 +11,8 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from diffbench.inert import printable
+
 
 class _Console(Console):
     """Stderr that nobody reads any more is no reason to stop."""
@@ -71,7 +73,7 @@ class Progress:
         """Say what is being worked on, and how far along it stands (such as ``7/48 cells``)."""
         self._detail = detail
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, description=f"{self._phase} {detail}", cells=counter)
+            self._live.update(self._task, description=printable(f"{self._phase} {detail}"), cells=counter)
         elif not self._quiet and counter and time.monotonic() - self._last >= self._every:
             self._plain(f"{counter} · {detail}")
 
@@ -90,7 +92,7 @@ class Progress:
     def note(self, line: str) -> None:
         """Print one line that stays."""
         if not self._quiet:
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(printable(line)), soft_wrap=True)
 
     def _plain(self, detail: str) -> None:
         self._last = time.monotonic()

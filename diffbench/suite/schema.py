@@ -18,7 +18,7 @@ from diffbench.suite.gates import EXACT, MARGIN, NFE, Comparing
 from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.spec import Budgets, Exclusion, Inclusion, Keep, RunSettings, Samples, Suite, Timing
 
-_CLASSES = (
+CLASSES = (
     Samples, ModelChoice, ModelSweep, SamplerChoice, GridChoice, Budgets, Inclusion, Exclusion, MetricChoice,
     RunSettings, Keep, Timing, Comparing,
 )  # fmt: skip
@@ -27,7 +27,7 @@ _PATH = {"type": "string", "pattern": r"^[.~]|[/\\]|\.ya?ml$", "not": {"pattern"
 
 def suite_schema() -> Schema:
     """The schema of suites with the samplers, grids, metrics and models that are installed here."""
-    schema = schema_of(*_CLASSES, root=Suite)
+    schema = schema_of(*CLASSES, root=Suite)
     parts = schema["$defs"]
     parts["Samples"] = {"anyOf": [parts["Samples"]["properties"]["n"], parts["Samples"]]}
     parts["ModelChoice"] = _model(parts["ModelChoice"])

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from diffbench.document.words import slug
+from diffbench.inert import printable
 from diffbench.report.folder import open_run
-from diffbench.report.frame import Measured, main_metric, number, printable, value_and_half_width, with_interval
+from diffbench.report.frame import Measured, main_metric, number, value_and_half_width, with_interval
 from diffbench.report.style import looks
 
 
