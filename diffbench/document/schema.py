@@ -73,9 +73,10 @@ def exactly_one(*keys: str) -> Schema:
 
 def _texts(model: type[BaseModel]) -> dict[str, str]:
     """The text below each field of a class, read from its source: on request only, for it takes a while."""
+    inherited = [base for base in model.__bases__ if issubclass(base, BaseModel) and base is not BaseModel]
+    found = {name: text for base in inherited for name, text in _texts(base).items()}
     body = ast.parse(dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
     for field, below in zip(body.body, body.body[1:], strict=False):
         if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
             continue

@@ -57,7 +57,9 @@ class TimeInput(Spec):
     """
 
     input: Literal["index", "scaled", "sigma", "log-sigma"]
+    """What of the time or noise level the network is told."""
     scale: Annotated[float, Field(gt=0.0)] | None = None
+    """Factor of scaled time (999, say) or log sigma (0.25, say)."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -73,8 +75,11 @@ class DataInfo(Spec):
     """The images that the model makes: value range, shape (C, H, W), data set."""
 
     range: Range
+    """Black and white, such as [-1, 1]."""
     shape: Shape
+    """[channels, height, width] of the images."""
     dataset: Name
+    """Name of the data set."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -86,7 +91,9 @@ class Network(Spec):
     """Where a network lies in the card's folder, and its class."""
 
     path: RelativePath
+    """Folder inside the card's, with config.json and safetensors."""
     class_name: Annotated[str, Field(alias="class", min_length=1, max_length=200)]
+    """Class of diffusers, such as UNet2DModel."""
 
 
 class Codec(Network):
@@ -96,8 +103,11 @@ class Codec(Network):
     """
 
     scaling_factor: Annotated[float, Field(gt=0.0)]
+    """Latents are divided by it before they are decoded."""
     latent_shape: Shape
+    """[channels, height, width] of the latents."""
     crop: Size | None = None
+    """Side of the square that is cut from the middle of decoded images."""
 
 
 class Card(Spec):
@@ -111,24 +121,43 @@ class Card(Spec):
     """
 
     version: Version1
+    """Version of the card."""
     name: Name
+    """What suites and tables call the model."""
     family: Literal["ddpm", "latent", "score-sde"]
+    """ddpm: pixels, a discrete chain; latent: a codec beside; score-sde: continuous time."""
     prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
+    """What the network predicts."""
     sigma_data: Annotated[float, Field(gt=0.0)] | None = None
+    """Constant of networks with EDM's preconditioning."""
     variance: Literal["fixed", "learned-range"] = "fixed"
+    """learned-range: the second half of the channels says the variance of a step."""
     schedule: dict[str, Any]
+    """The noise schedule of the training."""
     time: TimeInput
+    """What the network takes as time."""
     data: DataInfo
+    """The images that the model makes."""
     clip: Range | None
+    """Range that the denoised estimate is clamped to; null: not at all."""
     network: Network | None
+    """Where the network lies."""
     analytic: Mixture | None = None
+    """An exactly known distribution in place of a network."""
     codec: Codec | None
+    """The autoencoder of a latent model; null for the others."""
     ema: bool
+    """Whether the weights are the moving average."""
     reference: Name | None
+    """Statistics of the real data: a shipped name, or a file beside the card."""
     extractor: Name | None
+    """The network in whose eyes images are compared (diffbench list extractors)."""
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
+    """Of every file that is loaded."""
     source: str
+    """Where the weights come from."""
     license: str
+    """Of the weights."""
     _directory: Path = PrivateAttr(default=Path())
 
     @classmethod

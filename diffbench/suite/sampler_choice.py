@@ -129,7 +129,12 @@ def _joint_faults(
 def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:
     known = entry.options.model_fields
     if key in ("grid", "final"):
-        yield fault(("sweep", key), f"sweeping {key} is not implemented yet", values, at_key=True)
+        yield fault(
+            ("sweep", key),
+            f"sweeping {key} is not implemented yet; give one sampler for each, with ids",
+            values,
+            at_key=True,
+        )
     elif key not in known:
         yield fault(("sweep", key), unknown(f"option of {entry.name}", key, known), values, at_key=True)
     elif key in options:

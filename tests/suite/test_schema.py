@@ -159,9 +159,11 @@ def test_mistakes_in_a_card_do_not_fit(cards, ddpm, change, said):
     assert any(said in one for one in found), found
 
 
-def test_every_key_is_explained(suites):
+@pytest.mark.parametrize("which", ["suites", "cards"])
+def test_every_key_is_explained(request, which):
     """Editors show what stands below a field in its class."""
-    for name, part in {"": suites.schema, **suites.schema["$defs"]}.items():
+    schema = request.getfixturevalue(which).schema
+    for name, part in {"": schema, **schema["$defs"]}.items():
         for key, value in part.get("properties", {}).items():
             assert value.get("description"), f"{name}.{key}"
 
