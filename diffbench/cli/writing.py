@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 
 from diffbench.cli.printing import say
 from diffbench.errors import UsageError
+from diffbench.inert import printable
 
 if TYPE_CHECKING:
     from diffbench.models.card import Card
@@ -73,7 +75,8 @@ def _schema(card: bool) -> str:
 
 def _model(given: str, directory: Path) -> tuple[Card, str | None]:
     """The card of what is given, and the path of its folder from ``directory``; None for a shipped model."""
-    from diffbench.document.words import unknown
+    from diffbench.document.scalars import FORBIDDEN
+    from diffbench.document.words import shown, unknown
     from diffbench.models.card import load_card, looks_like_path, shipped_models
 
     name = _OF_FAMILY.get(given, given)
@@ -83,10 +86,14 @@ def _model(given: str, directory: Path) -> tuple[Card, str | None]:
         raise UsageError(unknown("family or model", given, (*_OF_FAMILY, *shipped_models())))
     card = load_card(Path(given))
     way = Path(os.path.relpath(card.directory.resolve(), directory.resolve())).as_posix()
+    if FORBIDDEN.search(way):
+        raise UsageError(f"{shown(way)}: no suite can hold this path; rename the folder")
     return card, way if way.startswith(".") else f"./{way}"
 
 
 def _as_argument(path: Path) -> str:
-    """The path as ``run`` takes it: never like the name of a shipped suite."""
+    """The path as a shell's ``run`` takes it: never like an option or the name of a shipped suite."""
     text = str(path)
-    return text if "/" in text or text.endswith((".yaml", ".yml")) else f"./{text}"
+    if text.startswith("-") or not ("/" in text or text.endswith((".yaml", ".yml"))):
+        text = f"./{text}"
+    return shlex.quote(printable(text))

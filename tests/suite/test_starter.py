@@ -70,6 +70,23 @@ def test_init_takes_a_folder_relative_to_the_suite(diffbench, tmp_path, models_f
     assert diffbench("validate", "suites/own.yaml")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["a\nb: [.yaml", "\udcff.yaml", "a b.yaml", "--x.yaml", "study", "\x1b[2J.yaml"])
+def test_init_takes_any_file_name(diffbench, tmp_path, models_folder, name):
+    code, out, err = diffbench("init", "ddpm", f"--out={name}")
+    assert (code, err) == (0, "") and (tmp_path / name).is_file()
+    text = (tmp_path / name).read_text()
+    assert plan(read_suite_text("name: x\n" + text)) and "\x1b" not in text + out
+
+
+def test_init_refuses_a_folder_that_no_suite_can_name(diffbench, tmp_path, models_folder):
+    (tmp_path / "\x1b[2J").symlink_to(models_folder)
+    (tmp_path / "real\x07").mkdir()
+    (tmp_path / "real\x07" / "card.yaml").write_bytes((models_folder / "ddpm-mnist" / "card.yaml").read_bytes())
+    assert diffbench("init", "./\x1b[2J/ddpm-mnist", "--out", "-")[0] == 0  # its real path is another
+    code, out, err = diffbench("init", "./real\x07")
+    assert (code, out) == (2, "") and "no suite can hold this path" in err and not (tmp_path / "my-suite.yaml").exists()
+
+
 @pytest.mark.parametrize("wrong", ["dpm", "./nowhere", "a\nb"])
 def test_init_for_nothing_that_is_there_writes_nothing(diffbench, tmp_path, wrong):
     code, out, err = diffbench("init", wrong)
