@@ -96,11 +96,12 @@ _WORDS = {"worse": "a regression", "missing": "something is missing", "inconclus
 
 def _failure(found: Comparison, fail_on: FailOn) -> str | None:
     """Why the test fails, with the table; None if it passes."""
+    from diffbench.inert import printable
     from diffbench.report.comparison import comparison_table, headline, notes
     from diffbench.report.tables import markdown
 
     outcome = found.outcome(fail_on)
     if outcome == "pass":
         return None
-    table = markdown(comparison_table(found))
-    return "\n".join([f"{_WORDS[outcome]}: {headline(found)}", "", table, *found.gaps, *notes(found)])
+    told = map(printable, (*found.gaps, *notes(found)))
+    return "\n".join([f"{_WORDS[outcome]}: {headline(found)}", "", markdown(comparison_table(found)), *told])

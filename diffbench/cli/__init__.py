@@ -25,11 +25,12 @@ from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import export, reference, score
 from diffbench.cli.show import show
+from diffbench.cli.writing import init, schema
 from diffbench.errors import DiffbenchError
 
 _RUNS = (run, plan, validate, status, report, compare, baseline, history, merge, export, cache)
 _IMAGES_AND_MODELS = (score, reference, likelihood, check, fetch)
-for command in (*_RUNS, *_IMAGES_AND_MODELS, list_, show, doctor, bench):
+for command in (*_RUNS, *_IMAGES_AND_MODELS, list_, show, doctor, init, schema, bench):
     cli.add_command(command)
 
 

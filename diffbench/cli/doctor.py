@@ -9,8 +9,9 @@ import click
 
 from diffbench.cli import completion
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.printing import draw, inert, rows_as_json, say
+from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import NotReady
+from diffbench.inert import printable
 
 if TYPE_CHECKING:
     from diffbench.runner.doctor import Finding
@@ -64,8 +65,8 @@ def _print(found: list[Finding]) -> None:
         for one in shown:
             mark, style = _MARKS[one.state]
             sha256 = f"; sha256 {one.sha256[:12]}…" if one.sha256 else ""
-            advice = f"\n→ {inert(one.advice)}" if one.advice else ""
-            table.add_row(Text(mark, style), Text(inert(one.name), style), inert(one.detail) + sha256 + advice)
+            advice = f"\n→ {printable(one.advice)}" if one.advice else ""
+            table.add_row(Text(mark, style), Text(printable(one.name), style), printable(one.detail) + sha256 + advice)
         draw(Text(group, style="bold"))
         draw(table)
         say("")

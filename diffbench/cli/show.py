@@ -9,8 +9,9 @@ import click
 
 from diffbench.cli import completion
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.printing import draw, inert, rows_as_json, say, show_pairs
+from diffbench.cli.printing import draw, rows_as_json, say, show_pairs
 from diffbench.cli.printing import show as show_table
+from diffbench.inert import printable
 
 if TYPE_CHECKING:
     from diffbench.report.findings import Best
@@ -33,8 +34,8 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         rows_as_json([{**found.to_dict(), **({} if best is None else {"best": _best_rows(*best)})}])
         return
-    summary = f": {inert(found.summary)}" if found.summary else ""
-    draw(Text.assemble((f"{found.kind} {inert(found.name)}", "bold"), summary))
+    summary = f": {printable(found.summary)}" if found.summary else ""
+    draw(Text.assemble((f"{found.kind} {printable(found.name)}", "bold"), summary))
     say("")
     show_pairs(found.lines)
     if found.options:

@@ -54,29 +54,53 @@ class Card(Spec):
     """
 
     version: Version1
+    """Version of the card."""
     name: Name
+    """What suites and tables call the model."""
     family: Literal["ddpm", "latent", "score-sde"]
+    """ddpm: pixels, a discrete chain; latent: a codec beside; score-sde: continuous time."""
     prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
+    """What the network predicts."""
     sigma_data: Annotated[float, Field(gt=0.0)] | None = None
+    """Constant of networks with EDM's preconditioning."""
     variance: Literal["fixed", "learned-range"] = "fixed"
+    """learned-range: the second half of the channels says the variance of a step."""
     schedule: dict[str, Any]
+    """The noise schedule of the training."""
     time: TimeInput
+    """What the network takes as time."""
     data: DataInfo
+    """The images that the model makes."""
     clip: Range | None
+    """Range that the denoised estimate is clamped to; null: not at all."""
     network: Network | None
+    """Where the network lies."""
     analytic: Mixture | None = None
+    """An exactly known distribution in place of a network."""
     codec: Codec | None
+    """The autoencoder of a latent model; null for the others."""
     labels: Labels | None = None
+    """The classes of a network that is told one."""
     text: Text | None = None
+    """The text encoder of a network that is told prompts."""
     scheduler: Scheduler | None = None
+    """The scheduler of diffusers that the checkpoint comes with."""
     ema: bool
+    """Whether the weights are the moving average."""
     reference: Name | None
+    """Statistics of the real data: a shipped name, or a file beside the card."""
     extractor: ExtractorName | None
+    """The network in whose eyes images are compared (diffbench list extractors)."""
     checkpoint: Checkpoint | None = None
+    """Where the files are, if not beside the card."""
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
+    """Of every file that is loaded; {} with a checkpoint whose files are hashed where they are found."""
     flops: Annotated[float, Field(gt=0.0)] | None = None
+    """Floating-point operations of one evaluation of one sample; a multiply-add is two."""
     source: str
+    """Where the weights come from."""
     license: str
+    """Of the weights."""
     _directory: Path = PrivateAttr(default=Path())
     _home: Path = PrivateAttr(default=Path())
     _missing: str | None = PrivateAttr(default=None)

@@ -57,7 +57,9 @@ class TimeInput(Spec):
     """
 
     input: Literal["index", "scaled", "sigma", "log-sigma"]
+    """What of the time or noise level the network is told."""
     scale: Annotated[float, Field(gt=0.0)] | None = None
+    """Factor of scaled time (999, say) or log sigma (0.25, say)."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -73,8 +75,11 @@ class DataInfo(Spec):
     """The images that the model makes: value range, shape (C, H, W), data set."""
 
     range: Range
+    """Black and white, such as [-1, 1]."""
     shape: Shape
+    """[channels, height, width] of the images."""
     dataset: Name
+    """Name of the data set."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -86,7 +91,9 @@ class Component(Spec):
     """A network in the diffusers layout: a folder with ``config.json`` and weights, and its class."""
 
     path: RelativePath
+    """Folder with config.json and weights, inside that of the files."""
     class_name: ClassName
+    """Its class, such as AutoencoderKL."""
 
 
 class Network(Spec):
@@ -100,12 +107,19 @@ class Network(Spec):
     """
 
     path: RelativePath | None = None
+    """Folder with config.json and safetensors; or, with config, a file of weights."""
     class_name: Annotated[str | None, Field(alias="class", min_length=1, max_length=200)] = None
+    """Class of diffusers, such as UNet2DModel."""
     config: dict[str, Any] | None = None
+    """Config of the class, for a file of weights alone."""
     key_map: KeyMap | None = None
+    """Whose code named the tensors of that file, if not diffusers."""
     factory: Factory | None = None
+    """package.module:function that makes the network: the user's own code."""
     options: dict[str, Any] = {}
+    """Arguments of the factory."""
     program: RelativePath | None = None
+    """A file of torch.export."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -141,16 +155,22 @@ class Codec(Component):
     """
 
     scaling_factor: Annotated[float, Field(gt=0.0)]
+    """Latents are divided by it before they are decoded."""
     shift: float = 0.0
+    """And this is added then."""
     latent_shape: Shape
+    """[channels, height, width] of the latents."""
     crop: Size | None = None
+    """Side of the square that is cut from the middle of decoded images."""
 
 
 class Labels(Spec):
     """A network of class labels 0 <= y < ``classes``; ``unconditional`` is the label that stands for none."""
 
     classes: Annotated[int, Field(ge=1, le=10_000_000)]
+    """How many there are."""
     unconditional: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    """The label that stands for none; guidance needs it."""
 
 
 class Text(Spec):
@@ -160,15 +180,20 @@ class Text(Spec):
     """
 
     encoder: Component
+    """The text encoder: a folder and its class."""
     tokenizer: RelativePath
+    """Folder of the tokenizer."""
     length: Annotated[int, Field(ge=1, le=4096)]
+    """Tokens that a prompt is padded or cut to."""
 
 
 class Scheduler(Spec):
     """A scheduler class of diffusers with the config that a checkpoint states for it; betas are the card's."""
 
     class_name: ClassName
+    """Class of diffusers, such as DDIMScheduler."""
     config: dict[str, Any]
+    """Its config, as the checkpoint states it."""
 
 
 class Checkpoint(Spec):
@@ -179,9 +204,13 @@ class Checkpoint(Spec):
     """
 
     source: Words | None = None
+    """hf://owner/name@revision, or a folder."""
     files: tuple[RelativePath, ...] = ()
+    """What is to be fetched by hand."""
     origin: Annotated[Words | None, Field(alias="from")] = None
+    """An address, or a release in words, of files to be fetched by hand."""
     note: Words | None = None
+    """What one should know of these weights."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:

@@ -27,7 +27,9 @@ class Guidance(Spec):
     """
 
     scale: Annotated[float, Field(ge=0.0, le=1000.0)]
+    """1 is the conditional model itself; any other takes two evaluations of the network."""
     interval: tuple[float, float] | None = None
+    """[low, high]: guided only where low < sigma <= high, in units of the data."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
@@ -57,9 +59,13 @@ class Condition(Spec):
     """
 
     labels: LabelPolicy | LabelList | None = None
+    """balanced, uniform or a list of classes."""
     prompts: Prompts | None = None
+    """What samples are of, one after the other."""
     negative_prompt: Prompt = ""
+    """What guidance leads away from."""
     guidance: Annotated[Guidance, Says("a scale, or a mapping with scale and interval")] = Guidance(scale=1.0)
+    """How strongly the condition guides."""
 
     def labels_of(self, indices: range, classes: int, seed: int) -> list[int]:
         """The label of every sample of ``indices``."""

@@ -12,7 +12,7 @@ from typing import Any
 from diffbench import shipped
 from diffbench.document.source import located, read_document, spec_of
 from diffbench.document.tree import Document, Problem
-from diffbench.document.words import listed, shown, unknown
+from diffbench.document.words import LONGEST_SHOWN, listed, shown, unknown
 from diffbench.errors import CardError, WeightsError
 from diffbench.models.card import Card
 from diffbench.models.card_files import hashes
@@ -166,7 +166,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _lines(where: str, document: Document, problems: Iterable[Problem], derived: Derived) -> list[str]:
     """Problems as lines; a missing key that the configs should have stated says so."""
     lines = []
-    for line, column, text in located(problems, document):
+    for _, line, column, text in located(problems, document):
         missing = next((key for key in derived.unsaid if f'the key "{key.split(".")[-1]}" is missing' in text), None)
         reason = f"; {derived.unsaid[missing]}: say it in the card" if missing else ""
         place = f"{where}:{line}:{column}" if document.values else where
@@ -183,6 +183,7 @@ def _as_name(text: str) -> str:
 def _nothing_at(name: str, path: Path) -> str:
     if not looks_like_path(name):
         return unknown("model", name, known_models())
+    name = name if len(name) < LONGEST_SHOWN else "…" + name[4 - LONGEST_SHOWN :]  # the end tells paths apart
     if path.name == FILE:
         return f"{shown(name)}: no {FILE} there, and no {INDEX}"
     return f"{shown(name)}: no such folder or card"

@@ -22,9 +22,13 @@ class Mixture(Spec):
     """
 
     kind: Literal["gaussian-mixture"]
+    """The only kind there is."""
     weights: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
+    """Of the components; normalised when used."""
     means: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=1000)]
+    """Of the components, each C x H x W numbers row by row."""
     scales: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
+    """Standard deviations of the components."""
 
 
 _FIXED: Mapping[str, Any] = {

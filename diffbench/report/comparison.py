@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,8 +13,9 @@ from diffbench.comparison.equality import Equality
 from diffbench.comparison.join import cell_key, label
 from diffbench.comparison.ranking import Ranking
 from diffbench.document.words import counted
-from diffbench.report.frame import number, printable, short_title, signed, title
-from diffbench.report.tables import Entry, Table, markdown, markdown_text
+from diffbench.inert import markdown_text, printable
+from diffbench.report.frame import number, short_title, signed, title
+from diffbench.report.tables import Entry, Table, markdown
 
 _WORDS = ("WORSE", "INCONCLUSIVE", "BETTER", "SAME")
 _COLUMNS = ("cell", "metric", "base", "new", "difference", "rho", "verdict", "n to tell")
@@ -194,10 +196,13 @@ def as_markdown(comparison: Comparison) -> str:
         lines += [markdown(short)]
     lines += [f"- {markdown_text(note)}" for note in notes(comparison)]
     full = markdown(comparison_table(comparison, everything=True))
-    summary = (
-        f"all {len(comparison.rows)} rows: base {markdown_text(comparison.base)}, new {markdown_text(comparison.new)}"
-    )
+    # Inside a tag's line nothing is Markdown: escaped as HTML.
+    summary = f"all {len(comparison.rows)} rows: base {_html(comparison.base)}, new {_html(comparison.new)}"
     return "\n".join([*lines, "", f"<details><summary>{summary}</summary>", "", full, "</details>", ""])
+
+
+def _html(text: str) -> str:
+    return escape(printable(text))
 
 
 def as_junit(comparison: Comparison) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,13 +185,6 @@ def short_title(metric: str) -> str:
 def lower_is_better(views: Iterable[CellView], metric: str) -> bool:
     """Which way the metric's own rows say is good."""
     return all(view[metric].better == "lower" for view in views if metric in view.scores)
-
-
-def printable(text: object) -> str:
-    """Text with control and direction-changing characters shown as escapes, so that no name can garble a page."""
-    return "".join(
-        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") else c for c in str(text)
-    )
 
 
 def number(value: float | None, digits: int = 3) -> str:

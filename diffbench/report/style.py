@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from diffbench.inert import printable
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import printable, unique
+from diffbench.report.frame import unique
 from diffbench.results import csv_bytes
 from diffbench.store.atomic import write_atomically
 

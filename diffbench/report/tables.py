@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from diffbench.columns import Columns
+from diffbench.inert import latex_entry, latex_text, markdown_text, printable
 from diffbench.report.findings import Best, Worse, best_per_budget
 from diffbench.report.frame import (
     SECONDS,
@@ -18,7 +18,6 @@ from diffbench.report.frame import (
     cells,
     main_metric,
     number,
-    printable,
     quality_metrics,
     short_title,
     title,
@@ -137,15 +136,6 @@ def printable_text(text: str, strong: bool = False) -> Text:
     return Text(printable(text), style="bold" if strong else "")
 
 
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$])")
-
-
-def markdown_text(text: object) -> str:
-    """Text that Markdown shows as it is."""
-    plain = printable(text).replace("&", "&amp;")
-    return _MARKDOWN.sub(r"\\\1", plain)
-
-
 def markdown(table: Table) -> str:
     """A pipe table, with a newline at its end."""
 
@@ -160,18 +150,6 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$", "·": r"$\cdot$",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-}  # fmt: skip
-
-
-def latex_text(text: object) -> str:
-    """Text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(character, character) for character in printable(text))
-
-
 def latex(table: Table, notes: Sequence[str] = ()) -> str:
     """A ``tabular`` for the booktabs package; ``notes`` go above it as comments."""
     lines = [r"% \usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
@@ -182,15 +160,7 @@ def latex(table: Table, notes: Sequence[str] = ()) -> str:
     for index, row in enumerate(table.rows):
         if index in table.groups and index:
             lines.append(r"\midrule")
-        fields = [_latex_entry(entry) for entry in row]
+        fields = [latex_entry(entry.text, entry.strong) for entry in row]
         fields[0] = fields[0] if index in table.groups else ""
         lines.append(" & ".join(fields) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _latex_entry(entry: Entry) -> str:
-    value, separator, half = entry.text.partition(" ± ")
-    if separator:
-        return rf"$\mathbf{{{value} \pm {half}}}$" if entry.strong else rf"${value} \pm {half}$"
-    text = latex_text(entry.text)
-    return rf"\textbf{{{text}}}" if entry.strong else text

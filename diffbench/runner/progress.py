@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from diffbench.inert import printable
 from diffbench.runner.board import Board
 from diffbench.status.show import duration
 from diffbench.suite.plan import Cell
@@ -112,7 +113,7 @@ class Progress:
             self._board.working = None if cell is None else cell.id
         if self._live is not None and self._task is not None:
             shown = self._phase if self._board is not None else f"{self._phase} {detail}"
-            self._live.update(self._task, description=shown, cells=counter)
+            self._live.update(self._task, description=printable(shown), cells=counter)
         elif not self._quiet and counter and time.monotonic() - self._last >= self._every:
             self._plain(f"{counter} · {detail}")
 
@@ -141,7 +142,7 @@ class Progress:
     def note(self, line: str) -> None:
         """Print one line that stays."""
         if not self._quiet:
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(printable(line)), soft_wrap=True)
 
     def _plain(self, detail: str) -> None:
         self._last = time.monotonic()

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from diffbench.columns import Columns
 from diffbench.document.words import counted, text_of
+from diffbench.inert import printable
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
 from diffbench.suite.solution import NAME as SOLUTION
@@ -70,9 +71,9 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
 
 
 def states_table(rows: Sequence[dict[str, Any]]) -> Columns:
-    """One line a cell, model by model; reasons stand below the table (:func:`reasons`)."""
+    """One line a cell, all of it printable, model by model; reasons stand below the table (:func:`reasons`)."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    lines = [_line(row) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
+    lines = [tuple(map(printable, _line(row))) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
     names = ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
     drawn: list[list[Text]] = []
     for before, line in zip([None, *lines], lines, strict=False):

@@ -25,6 +25,7 @@ class GridChoice(Spec):
     """A time grid by kind, with its options beside."""
 
     kind: Annotated[str, Says("the kind of a grid")]
+    """The kind of noise levels (diffbench list grids); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod
@@ -58,6 +59,7 @@ class MetricChoice(Spec):
     """A quality metric of the catalog, with all its options."""
 
     name: Annotated[str, Field(alias="metric"), Says("the name of a metric")]
+    """The name of a metric (diffbench list metrics); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod

@@ -30,19 +30,33 @@ class Expectation(Spec):
     """
 
     model: str
+    """Id of a model of the suite."""
     sampler: str
+    """Id of a sampler of the suite."""
     options: dict[str, Any] = {}
+    """Swept values that the figure is of."""
     nfe: _Budget | None = None
+    """Its budget in evaluations."""
     steps: _Budget | None = None
+    """Its budget in steps."""
     grid: GridChoice | None = None
+    """The grid that the figure is of; another one makes the row not applicable."""
     n: Annotated[int, Field(ge=1, le=10_000_000)]
+    """Samples that the figure is of."""
     metric: Annotated[str, Says("the name of a metric or cost")]
+    """Name of a metric or cost."""
     value: float
+    """The published figure."""
     tolerance: Annotated[str, Says(_TOLERANCE)]
+    """How far off a score may be: 5%, or a number in the metric's unit."""
     reference: _Text | None = None
+    """Name, or beginning of the sha256, of the real data's statistics."""
     ema: bool | None = None
+    """Whether the weights were averages."""
     source: _Text
+    """Where the figure stands: paper and table."""
     unverified: _Text | None = None
+    """Why it is to be taken with care: such a row never fails a run."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:

@@ -28,8 +28,11 @@ class ModelSweep(Spec):
     """Axes of a model: one cell for every combination."""
 
     dtype: Annotated[tuple[Dtype, ...], Field(min_length=1)] | None = None
+    """Precisions of the network to try."""
     clip: Annotated[tuple[Range | None, ...], Field(min_length=1, max_length=1000)] | None = None
+    """Ranges to clip to; null: none."""
     guidance: Annotated[tuple[Guidance, ...], Field(min_length=1, max_length=1000)] | None = None
+    """Guidance to try: scales, or mappings with scale and interval."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -50,36 +53,56 @@ class ModelChoice(Spec):
     """
 
     id: Name
+    """Its name in tables and figures; the default is the card's."""
     name: str | None = None
+    """The name of a known model (diffbench list models)."""
     source: str | None = None
+    """A folder or a card, relative to the suite file, or hf://owner/name@revision."""
     card: dict[str, Any] | None = None
+    """Keys of the card, which go before those of the files."""
     dtype: Dtype | None = None
+    """Precision of the network; the default is that of run."""
     clip: Range | None = None
+    """Range that the denoised estimate is clamped to; null: not at all; the default is the card's."""
     labels: Annotated[LabelPolicy | LabelList | None, Says("balanced, uniform or a list of classes")] = None
+    """Classes of the samples: balanced (i mod K), uniform (drawn), or a list that is gone through again and again."""
     prompts: Annotated[Prompts | None, Says("a list of prompts, or a file of a line each")] = None
+    """Prompts of the samples: a list, or a file of a line each, relative to the suite file."""
     negative_prompt: str | None = None
+    """What guidance leads away from; empty by default."""
     guidance: Annotated[Guidance | None, Says("a scale, or a mapping with scale and interval")] = None
+    """Scale of classifier-free guidance; 1, the default, is the conditional model itself."""
     sweep: ModelSweep = ModelSweep()
+    """Axes: one cell for every combination of values."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
         """A bare name or path to a mapping; sources made absolute or pinned; the id defaults to the card's name."""
         if isinstance(value, str):
             value = {"source" if looks_like_path(value) else "name": value}
+        value = cls.anchored(value, Path((context or {}).get("directory", ".")))
         if not isinstance(value, dict):
             return value
-        folder = Path((context or {}).get("directory", "."))
-        source, prompts = value.get("source"), value.get("prompts")
-        if isinstance(source, str):
-            value = {**value, "source": _whole(source, folder)}
-        if isinstance(prompts, str):
-            value = {**value, "prompts": _lines(folder / prompts)}
+        if isinstance(prompts := value.get("prompts"), str):
+            value = {**value, "prompts": _lines(Path(prompts))}
         if "id" in value:
             return value
         try:
             return {**value, "id": card_of(value, context).name}
         except CardError:
             return {**value, "id": UNREADABLE}
+
+    @classmethod
+    def anchored(cls, value: Any, directory: Path) -> Any:
+        """A model, in the short or the long form, whose source means the same everywhere, as its file of prompts."""
+        if isinstance(value, str):
+            return _whole(value, directory) if looks_like_path(value) else value
+        if not isinstance(value, dict):
+            return value
+        source, prompts = value.get("source"), value.get("prompts")
+        if isinstance(source, str):
+            value = {**value, "source": _whole(source, directory)}
+        return {**value, "prompts": str(directory / prompts)} if isinstance(prompts, str) else value
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:

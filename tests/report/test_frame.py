@@ -5,12 +5,12 @@ import pytest
 
 from diffbench.comparison.paired import Difference
 from diffbench.document.words import slug
+from diffbench.inert import printable
 from diffbench.report.folder import open_run
 from diffbench.report.frame import (
     Measured,
     main_metric,
     number,
-    printable,
     short_title,
     signed,
     value_and_half_width,

@@ -4,9 +4,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from diffbench import results
+from diffbench.inert import latex_text, markdown_text
 from diffbench.report.folder import open_run
 from diffbench.report.frame import cells
-from diffbench.report.tables import latex, latex_text, markdown, markdown_text, results_table, terminal_table
+from diffbench.report.tables import latex, markdown, results_table, terminal_table
 
 
 def shown(table, width=100):
