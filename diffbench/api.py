@@ -37,6 +37,8 @@ def run(
     only: str | None = None,
     force: bool = False,
     quiet: bool = False,
+    allow_code: bool = False,
+    allow_pickle: bool = False,
 ) -> Results:
     """Run a suite; what its run folder holds already is not sampled again.
 
@@ -61,10 +63,13 @@ def run(
         only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
         force: make the samples again, whatever is stored and whatever code made it.
         quiet: no progress on stderr.
+        allow_code: a card's factory or exported program may run.
+        allow_pickle: checkpoints that are pickles may be read, their tensors alone.
 
     Raises:
         DiffbenchError: its subclass says what; see :mod:`diffbench.errors`.
     """
+    from diffbench.models.consent import Consent
     from diffbench.objects import objects
     from diffbench.runner.engine import execute
 
@@ -82,9 +87,10 @@ def run(
     if not quiet:
         for told in made.unidentified:
             print(f"unidentified, sampled anew in every run: {told}", file=sys.stderr)
+    folder, consent = Path(out) if out else None, Consent(allow_code, allow_pickle)
     with made.lent():
         spec = read_suite(find_suite(suite)) if isinstance(suite, (str, Path)) else suite_from_objects(made.suite)
-        summary = execute(spec, Path(out) if out else None, device or made.device, only, quiet, force=force)
+        summary = execute(spec, folder, device or made.device, only, quiet, force=force, consent=consent)
     return read(summary.folder)
 
 

@@ -28,11 +28,15 @@ class UsageError(DiffbenchError):
 
 @dataclass(frozen=True)
 class SuiteProblem:
-    """One problem of a suite; ``line`` and ``column`` count from 1, and are 0 for what stands in no file."""
+    """One problem of a suite; ``line`` and ``column`` count from 1, and are 0 for what stands in no file.
+
+    ``file`` is that of the problem, if it is not the suite's own: what the suite extends.
+    """
 
     line: int
     column: int
     message: str
+    file: str = ""
 
 
 class SuiteError(DiffbenchError):
@@ -45,8 +49,8 @@ class SuiteError(DiffbenchError):
 
     def __init__(self, path: str, problems: list[SuiteProblem]) -> None:
         self.path = path
-        self.problems = sorted(problems, key=lambda p: (p.line == 0, p.line, p.column))
-        lines = (f"{path}:{p.line}:{p.column}: {p.message}" if p.line else p.message for p in self.problems)
+        self.problems = sorted(problems, key=lambda p: (p.line == 0, p.file, p.line, p.column))
+        lines = (f"{p.file or path}:{p.line}:{p.column}: {p.message}" if p.line else p.message for p in self.problems)
         super().__init__("\n".join(lines))
 
 
@@ -57,7 +61,7 @@ class CardError(DiffbenchError):
 
 
 class WeightsError(DiffbenchError):
-    """A weight file is missing, or its sha256 is not the one that its card or manifest states."""
+    """A weight file is missing, is not the one that its card or manifest states, or is not safe to load."""
 
     exit_code = 2
 
@@ -110,8 +114,20 @@ class IncompleteRun(DiffbenchError):
     exit_code = 3
 
 
+class NotReady(DiffbenchError):
+    """The machine lacks something that is needed, or something on it is damaged."""
+
+    exit_code = 3
+
+
 class Regression(DiffbenchError):
     """Something that is compared is worse than its margin allows."""
+
+    exit_code = 1
+
+
+class ExpectationMissed(DiffbenchError):
+    """A verified figure that the suite expects was not reached."""
 
     exit_code = 1
 

@@ -88,7 +88,7 @@ def _model(made: Objects, name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {"id": name, **value}
     if isinstance(value, str):
-        from diffbench.models.card import looks_like_path
+        from diffbench.models.find import looks_like_path
 
         return {"id": name, "source" if looks_like_path(value) else "name": value}
     from diffbench.models.own_model import own_model

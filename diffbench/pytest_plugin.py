@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from diffbench.catalog import SamplerEntry
     from diffbench.comparison.compare import Comparison
+    from diffbench.suite.gates import FailOn
 
 _UPDATE = "--diffbench-update"
 
@@ -43,7 +44,7 @@ def gate(
     out: Path,
     gates: Mapping[str, str | float] | None = None,
     alpha: float = 0.01,
-    fail_on: str = "worse",
+    fail_on: FailOn = "worse",
     samplers: Iterable[SamplerEntry] = (),
     device: str | None = None,
     update: bool = False,
@@ -90,13 +91,17 @@ def gate(
     return found
 
 
-def _failure(found: Comparison, fail_on: str) -> str | None:
+_WORDS = {"worse": "a regression", "missing": "something is missing", "inconclusive": "not to be told"}
+
+
+def _failure(found: Comparison, fail_on: FailOn) -> str | None:
     """Why the test fails, with the table; None if it passes."""
+    from diffbench.inert import printable
     from diffbench.report.comparison import comparison_table, headline, notes
     from diffbench.report.tables import markdown
 
-    if found.gate == "pass" or (found.gate == "inconclusive" and not found.gaps and fail_on == "worse"):
+    outcome = found.outcome(fail_on)
+    if outcome == "pass":
         return None
-    word = "a regression" if found.gate == "fail" else "something is missing" if found.gaps else "not to be told"
-    lines = [f"{word}: {headline(found)}", "", markdown(comparison_table(found)), *found.gaps, *notes(found)]
-    return "\n".join(lines)
+    told = map(printable, (*found.gaps, *notes(found)))
+    return "\n".join([f"{_WORDS[outcome]}: {headline(found)}", "", markdown(comparison_table(found)), *told])

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from diffbench.errors import StoreError
+from diffbench.inert import csv_field
 from diffbench.store.atomic import update
 
 SCHEMA_VERSION: Final = 1
@@ -71,6 +73,7 @@ class Row:
     signature: str | None = None
 
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _HASH = b"content_sha256"
 _INTEGERS = frozenset({"budget", "steps", "n", "batch_size"})
 _FLOATS = frozenset({"nfe", "network_evals", "value", "se", "ci_low", "ci_high"})
@@ -115,6 +118,8 @@ def _check_choices(row: Mapping[str, Any]) -> None:
     for column, allowed in (("status", STATUSES), ("better", DIRECTIONS), ("budget_kind", BUDGET_KINDS)):
         if row[column] is not None and row[column] not in allowed:
             raise StoreError(f"{column} is {row[column]!r}, not one of {', '.join(allowed)}")
+    if not _PLAIN_NAME.fullmatch(row["cell"]):  # a cell's id is the name of its folder
+        raise StoreError(f"cell is {row['cell']!r}, not an id")
     try:
         options = json.loads(row["options"])
     except (ValueError, RecursionError):
@@ -191,14 +196,9 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in record.items()} for record in plain.to_dict("records")]
 
 
-def _inert(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, made text again by a leading apostrophe."""
-    return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value
-
-
 def csv_bytes(columns: Sequence[str], records: Iterable[Sequence[Any]]) -> bytes:
     """UTF-8 CSV; null is an empty field, and text cells can't act as spreadsheet formulas."""
-    table = pd.DataFrame([[_inert(value) for value in record] for record in records], columns=list(columns))
+    table = pd.DataFrame([[csv_field(value) for value in record] for record in records], columns=list(columns))
     return table.astype(object).to_csv(index=False, lineterminator="\n").encode()
 
 

@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from diffbench import shipped
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:

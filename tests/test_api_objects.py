@@ -12,8 +12,8 @@ from diffbench import results
 from diffbench.catalog import SAMPLERS
 from diffbench.diffusion.denoiser import Denoised
 from diffbench.errors import CardError, UsageError
-from diffbench.models.card import load_card
-from diffbench.models.diffusers_pipeline import load_model
+from diffbench.models.find import load_card
+from diffbench.models.load import load_model
 
 LINEAR = {"kind": "ddpm", "betas": "linear", "beta_start": 0.0001, "beta_end": 0.02, "steps": 1000}
 

@@ -16,6 +16,8 @@ from pydantic import Field
 from diffbench.catalog.entries import Options, SamplerEntry
 
 PREFIX = "diffusers:"
+CHECKPOINT = "checkpoint"
+"""Stands for the class and the config that each model's own checkpoint comes with."""
 # What the model decides: never in a config.
 FROM_THE_MODEL = (
     "num_train_timesteps",
@@ -91,9 +93,12 @@ def diffusers_version() -> str:
 
 
 def scheduler_entry(name: str) -> SamplerEntry:
-    """The entry of ``diffusers:<SchedulerClass>``. Raises KeyError for a class that the installed diffusers lacks."""
+    """The entry of ``diffusers:<SchedulerClass>``, or of ``diffusers:checkpoint``, which no model runs as such.
+
+    Raises KeyError for a class that the installed diffusers lacks.
+    """
     scheduler = name.removeprefix(PREFIX)
-    if scheduler not in schedulers():
+    if scheduler not in schedulers() and scheduler != CHECKPOINT:
         raise KeyError(name)
     return SamplerEntry(
         name=name,

@@ -41,10 +41,16 @@ class TimeOptions(Options):
     t_end: float | None = Field(default=None, ge=0.0, description="last evaluated time; None: the schedule's own")
 
 
+class QuadraticOptions(Options):
+    """Options of the ``quadratic`` grid."""
+
+    distinct: bool = Field(default=False, description="points that coincide count once: fewer steps than asked for")
+
+
 # The grids that papers sample their own methods on: name -> kind, options.
 PRESETS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "ddim-linear": ("leading", {}),  # Song, Meng & Ermon 2021, appendix D.2
-    "ddim-quadratic": ("quadratic", {}),  # the same; for CIFAR-10
+    "ddim-quadratic": ("quadratic", {"distinct": True}),  # the same, for CIFAR-10; theirs has steps of no length
     "iddpm": ("linspace", {}),  # Nichol & Dhariwal 2021, section 4
     "score-sde": ("linspace", {}),  # Song et al. 2021, appendix C: from t = 1 to epsilon; their code's linspace
     "pndm": ("leading", {}),  # Liu et al. 2022: their code's uniform steps
@@ -58,7 +64,8 @@ GRIDS: Mapping[str, type[Options]] = {
     "trailing": NoOptions,
     "leading": NoOptions,
     "linspace": NoOptions,
-    "quadratic": NoOptions,
+    "ldm": NoOptions,
+    "quadratic": QuadraticOptions,
     "time": TimeOptions,
     "karras": KarrasOptions,
     "polynomial": KarrasOptions,

@@ -14,7 +14,9 @@ from diffbench.cli.benches import bench
 from diffbench.cli.cache import cache
 from diffbench.cli.check import check
 from diffbench.cli.compare import baseline, compare
+from diffbench.cli.doctor import doctor
 from diffbench.cli.export import export
+from diffbench.cli.fetch import fetch
 from diffbench.cli.group import cli
 from diffbench.cli.history import history
 from diffbench.cli.likelihood import likelihood
@@ -23,12 +25,13 @@ from diffbench.cli.look import plan, status, validate
 from diffbench.cli.printing import say
 from diffbench.cli.run import merge, report, run
 from diffbench.cli.score import reference, score
+from diffbench.cli.show import show
+from diffbench.cli.writing import init, schema
 from diffbench.errors import DiffbenchError
 
-_QUALITY = (score, reference, likelihood, check)
-for command in (
-    run, plan, validate, status, merge, report, compare, baseline, history, *_QUALITY, export, list_, cache, bench,
-):  # fmt: skip
+_RUNS = (run, plan, validate, status, report, compare, baseline, history, merge, export, cache)
+_IMAGES_AND_MODELS = (score, reference, likelihood, check, fetch)
+for command in (*_RUNS, *_IMAGES_AND_MODELS, list_, show, doctor, init, schema, bench):
     cli.add_command(command)
 
 

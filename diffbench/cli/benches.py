@@ -115,3 +115,20 @@ def bench_scoring(compiled: bool, images: int, dimension: int, as_json: bool) ->
     say("ratio: extraction, images a second over torch-fidelity's; FID, seconds over ours. apart: largest difference,")
     say("relative to the largest feature, or to tr S + tr S_r")
     show([{**row, "peak MB": f"{row['peak MB']:.1f}"} for row in memory], False, ("what", "peak MB"))
+
+
+@bench.command("pipeline")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=21, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@_json
+def bench_pipeline(steps: int, rounds: int, batch_size: int, device: str, as_json: bool) -> None:
+    """Sampling tiny pipelines of diffusers through diffbench beside the pipelines themselves, in turn."""
+    from diffbench.runner.bench_pipeline import bench_pipeline as measure
+
+    rows = [cost.to_dict() for cost in measure(steps, rounds, batch_size, device)]
+    if not as_json:
+        rows = [{**row, "ms": f"{row['ms']:.1f}", "pipeline_ms": f"{row['pipeline_ms']:.1f}"} for row in rows]
+        rows = [{**row, "ratio": f"{row['ratio']:.2f}"} for row in rows]
+    show(rows, as_json, ("pipeline", "sampler", "ms", "pipeline_ms", "ratio"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
+from diffbench.cli.group import allowing, data_option, network_options, read_range
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.group import read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import Inconclusive, Regression
 
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
 _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
 
 
-@click.command(short_help="Denoising error against sigma on real data: is a model read as it was trained?")
-@click.argument("model")
-@click.option(
-    "--data", default="digits", show_default=True, help="digits, a folder of PNG or JPEG, or an .npz or .npy."
-)
-@values_option
+@click.command(short_help="Is a model read as it was trained? Denoising error on real data.")
+@click.argument("model", shell_complete=completion.models)
+@data_option
 @click.option("--n", type=click.IntRange(min=1), help="Images to test on.  [default: 128, or half if there are fewer]")
 @click.option("--sigmas", type=click.IntRange(2, 1000), default=16, show_default=True, help="Noise levels.")
-@click.option("--against", metavar="OTHER", help="A model, or a file of --save, to be compared with image by image.")
+@click.option(
+    "--against",
+    metavar="OTHER",
+    shell_complete=completion.models,
+    help="A model, or a file of --save, to be compared with image by image.",
+)
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1),
@@ -41,14 +44,10 @@ _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the noise, image by image."
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a call of the network."
-)
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
 @click.option("--diagnose/--no-diagnose", default=True, show_default=True, help="Try other readings of the card.")
+@network_options
+@allowing
 @_json
-@click.option("--quiet", is_flag=True, help="No progress.")
 def check(model: str, as_json: bool, save: Path | None, out: Path | None, values: str | None, **options: Any) -> None:
     """Denoising error of MODEL (a shipped model's name, or a folder with a card) on real 8-bit images.
 

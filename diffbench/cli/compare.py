@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.gating import Outputs, conclude, near
-from diffbench.cli.group import as_json
+from diffbench.cli.group import allowing, as_json, run_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.cli.self_test import run_self_test, self_test_options
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from diffbench.suite.gates import Comparing, Margin
+    from diffbench.models.consent import Consent
+    from diffbench.suite.gates import Comparing, FailOn, Margin
 
 
 @click.command(short_help="Compare two runs sample by sample, with verdicts.")
-@click.argument("base", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.argument("base", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.argument("new", type=click.Path(path_type=Path), required=False, shell_complete=completion.runs)
 @click.option("--by", metavar="AXIS", help="Rank the cells of BASE that differ in sampler, model, dtype or an option.")
 @click.option("--metric", default="fid", show_default=True, metavar="METRIC", help="What --by ranks by.")
 @click.option(
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     "--html", type=click.Path(path_type=Path), help="Write a page with pairs of the images that changed most."
 )
 @click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML.")
+@allowing
 @as_json
 @self_test_options
 def compare(
@@ -54,7 +57,7 @@ def compare(
     gates: tuple[str, ...],
     alpha: float | None,
     adjust: str | None,
-    fail_on: str | None,
+    fail_on: FailOn | None,
     extend: int | None,
     everything: bool,
     markdown: Path | None,
@@ -62,6 +65,7 @@ def compare(
     junit: Path | None,
     as_json: bool,
     self_test: bool,
+    consent: Consent,
     **of_self_test: Any,
 ) -> None:
     """Compare BASE (a run folder or a baseline file) and the run folder NEW: cells by meaning, samples by index.
@@ -77,7 +81,9 @@ def compare(
         if new is not None or by is not None:
             raise UsageError("--self-test samples the suite of one run again; give one folder")
         chosen = [metric for metric, _ in map(_gate, gates)]
-        run_self_test(base, chosen, 0.01 if alpha is None else alpha, adjust or "holm", as_json, **of_self_test)
+        run_self_test(
+            base, chosen, 0.01 if alpha is None else alpha, adjust or "holm", as_json, consent=consent, **of_self_test
+        )
         return
     if by is not None:
         if new is not None:
@@ -108,7 +114,7 @@ def compare(
     else:
         from diffbench.runner.extend import extend as more
 
-        found = more(sides[0], sides[1], extend, margins, alpha, adjusted)
+        found = more(sides[0], sides[1], extend, margins, alpha, adjusted, consent=consent)
     fails = fail_on or (wanted.fail_on if wanted else "worse")
     conclude(found, sides, Outputs(everything, as_json, markdown, html, junit), fails)
 
@@ -131,7 +137,7 @@ def _rank(run: Path, metric: str, by: str, as_json: bool) -> None:
     if as_json:
         rows_as_json(ranking_rows(found))
     else:
-        draw(rich_table(ranking_table(found), widest=34))
+        draw(rich_table(ranking_table(found)))
 
 
 def _gate(text: str) -> tuple[str, Margin]:
@@ -150,10 +156,11 @@ def _gate(text: str) -> tuple[str, Margin]:
 
 
 @click.command(short_help="Store a run's scores in one small file, to compare with.")
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, replaced if it is there.")
 @click.option("--images", type=click.IntRange(0, 1000), default=8, show_default=True, help="Kept images of each cell.")
-def baseline(run_folder: Path, out: Path, images: int) -> None:
+@as_json
+def baseline(run_folder: Path, out: Path, images: int, as_json: bool) -> None:
     """Store what a comparison needs of RUN in one file, small enough to commit.
 
     It holds the results table, the values per sample of every score, some images of every cell, and what networks and
@@ -166,6 +173,10 @@ def baseline(run_folder: Path, out: Path, images: int) -> None:
     side = RunSide.open(run_folder)
     size = write_baseline(side, out, images)
     missing = [row for row in side.rows if row["status"] in ("incomplete", "failed")]
-    say(f"{out}: {size / 1e6:.2f} MB, {counted(len({row['cell'] for row in side.rows}), 'cell')}")
+    cells = len({row["cell"] for row in side.rows})
+    if as_json:
+        rows_as_json([{"path": str(out), "bytes": size, "cells": cells, "rows_missing": len(missing)}])
+        return
+    say(f"{out}: {size / 1e6:.2f} MB, {counted(cells, 'cell')}")
     if missing:
         say(f"{counted(len(missing), 'row')} of it are incomplete or failed: nothing can be compared with them")

@@ -12,7 +12,7 @@ from diffbench.errors import IncompleteRun, Inconclusive, Regression
 if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
     from diffbench.comparison.side import Side
-    from diffbench.suite.gates import Comparing
+    from diffbench.suite.gates import Comparing, FailOn
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outputs:
     junit: Path | None = None
 
 
-def conclude(found: Comparison, sides: tuple[Side, Side], outputs: Outputs, fail_on: str) -> None:
+def conclude(found: Comparison, sides: tuple[Side, Side], outputs: Outputs, fail_on: FailOn) -> None:
     """Write and print a comparison.
 
     Raises:
@@ -85,26 +85,25 @@ def near(path: str) -> Path:
 def tell(found: Comparison, everything: bool = False) -> None:
     """Print a comparison as a table with its notes."""
     from diffbench.report.comparison import comparison_table, headline, notes
-    from diffbench.report.tables import rich_table
+    from diffbench.report.tables import wrapped_table
 
     content = comparison_table(found, everything)
     if content.rows:
-        draw(rich_table(content, widest=40, whole=True))
+        draw(wrapped_table(content, widest=40))
     say(headline(found))
     for note in notes(found):
         say(f"- {note}")
 
 
-def end(found: Comparison, fail_on: str) -> None:
+def end(found: Comparison, fail_on: FailOn) -> None:
     """The exception that a comparison ends with, if any: see :func:`conclude`."""
     from diffbench.document.words import counted
 
-    if fail_on == "nothing":
-        return
-    if found.gate == "fail":
+    outcome = found.outcome(fail_on)
+    if outcome == "worse":
         raise Regression(f"{found.new} is worse than {found.base} in {counted(found.count('WORSE'), 'gated score')}")
-    if found.gaps:
+    if outcome == "missing":
         more = f" and {len(found.gaps) - 1} more" if len(found.gaps) > 1 else ""
         raise IncompleteRun(f"no verdict, for something is missing: {found.gaps[0]}{more}")
-    if found.gate == "inconclusive" and fail_on == "inconclusive":
+    if outcome == "inconclusive":
         raise Inconclusive(f"not every gated score of {found.new} could be told from {found.base}")

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json, only
 from diffbench.cli.printing import draw, rows_as_json, say
 
 MOST_ROWS = 40
 
 
-@click.command(short_help="Collect many runs: every score over time, real steps, spread of trainings.")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(short_help="Many runs: scores over time, spread of trainings.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
 @click.option("--metric", "metrics", metavar="METRIC", multiple=True,
               help="A metric to take; may be repeated.  [default: all of quality, and seconds per image]")  # fmt: skip
 @only
@@ -62,12 +64,12 @@ def history(
         rows_as_json([*as_rows(found), *spread_rows(found, recipes)])
         return
     most = None if everything else MOST_ROWS
-    draw(rich_table(tables.history_table(found, most, narrow=True), widest=36))
+    draw(rich_table(tables.history_table(found, most, narrow=True)))
     if most is not None and len(found.series) > most:
         say(f"and {len(found.series) - most} more scores (--all)")
     if recipes:
         say("")
-        draw(rich_table(tables.spread_table(found, recipes), widest=34))
+        draw(rich_table(tables.spread_table(found, recipes)))
     for note in (*tables.notes(found), *(tables.spread_notes(recipes) if recipes else ())):
         say(f"- {note}")
     say(f"Written to {out}: {', '.join(path.name for path in written)}")

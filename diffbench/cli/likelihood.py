@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
+from diffbench.cli.group import allowing, data_option, network_options, read_range
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.group import read_range, values_option
 from diffbench.cli.printing import say, show
 
 if TYPE_CHECKING:
@@ -18,11 +19,8 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
 
 
 @click.command(short_help="Bits/dim of models on real images, by the probability-flow ODE.")
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@click.option(
-    "--data", default="digits", show_default=True, help="digits, a folder of PNG or JPEG, or an .npz or .npy."
-)
-@values_option
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, shell_complete=completion.models)
+@data_option
 @click.option("--n", type=click.IntRange(min=1), help="The first N images.  [default: 128, or all if fewer]")
 @click.option(
     "--dequantisation",
@@ -48,15 +46,16 @@ _COLUMNS = ("model", "bits/dim", "95% interval", "minus first", "n", "NFE", "sig
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of dequantisation and probes."
 )
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images in a call of the network."
+    "--run",
+    "run_folder",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
+    help="Run folder whose report shows it too.",
 )
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:<index>.")
-@click.option(
-    "--run", "run_folder", metavar="RUN", type=click.Path(path_type=Path), help="Run folder whose report shows it too."
-)
+@network_options
+@allowing
 @_json
-@click.option("--quiet", is_flag=True, help="No progress.")
 def likelihood(
     models: tuple[str, ...], as_json: bool, run_folder: Path | None, values: str | None, **options: Any
 ) -> None:
@@ -66,7 +65,7 @@ def likelihood(
     card's clipping, integrated to sigma_min. The trace of the Jacobian is Hutchinson's estimate. Lower is better.
     Several models are compared image by image, with the same noise: "minus first" has the interval of that difference.
     """
-    from diffbench.models.card import load_card
+    from diffbench.models.find import load_card
     from diffbench.runner.likelihood import check_run, keep
     from diffbench.runner.likelihood import likelihood as measure
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import show
-
-if TYPE_CHECKING:
-    from diffbench.catalog import MetricEntry, ModelMetric, Options, SamplerEntry
 
 
 @click.group("list")
@@ -23,8 +20,9 @@ def list_() -> None:
 def list_samplers(as_json: bool) -> None:
     """Samplers: order as ODE solvers, randomness, evaluations a step, source; all for their default options."""
     from diffbench.catalog import SAMPLERS
+    from diffbench.catalog.facts import sampler_facts
 
-    rows = [_sampler(entry) for entry in SAMPLERS.values()]
+    rows = [sampler_facts(entry) for entry in SAMPLERS.values()]
     if as_json:
         show(rows, True, ())
         return
@@ -41,42 +39,18 @@ def list_samplers(as_json: bool) -> None:
     show(short, False, ("name", "order", "noise", "NFE/step", "summary"))
 
 
-def _sampler(entry: SamplerEntry) -> dict[str, Any]:
-    options = entry.options()
-    same = entry.same_as(options)
-    return {
-        "name": entry.name,
-        "summary": entry.summary,
-        "order": entry.order,
-        "stochastic": entry.stochastic(options),
-        "adaptive": entry.adaptive,
-        "evaluations_per_step": None if entry.adaptive else entry.nfe(11) - entry.nfe(10),
-        "nfe_at_10_steps": None if entry.adaptive else entry.nfe(10),
-        "needs": sorted(entry.needs),
-        "batch_coupled_on_request": entry.batch_coupled,
-        "same_as": None if same is None else {"sampler": same[0], "options": same[1]},
-        "options": _options(entry.options),
-        "source": entry.source,
-    }
-
-
-def _options(model: type[Options]) -> dict[str, Any]:
-    """Default, type, bounds or values, and description of every option, in JSON Schema's words."""
-    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"] if model.model_fields else {}
-    return {name: {key: value for key, value in one.items() if key != "title"} for name, one in properties.items()}
-
-
 @list_.command("grids")
 @_json
 def list_grids(as_json: bool) -> None:
     """Kinds of noise levels, and the presets of papers."""
     from diffbench.catalog import GRIDS, PRESETS
+    from diffbench.catalog.facts import option_facts
 
     rows: list[dict[str, Any]] = []
     for name, options in GRIDS.items():
         kind, fixed = PRESETS.get(name, (None, {}))
         preset = None if kind is None else {"kind": kind, "options": dict(fixed)}
-        rows.append({"name": name, "options": _options(options), "preset_of": preset})
+        rows.append({"name": name, "options": option_facts(options), "preset_of": preset})
     if as_json:
         show(rows, True, ())
         return
@@ -96,19 +70,9 @@ def _grid(kind: str, options: dict[str, float]) -> str:
 def list_metrics(as_json: bool) -> None:
     """Quality metrics and costs; bits_per_dim is a model's own, by diffbench likelihood."""
     from diffbench.catalog import COSTS, LIKELIHOOD, METRICS
+    from diffbench.catalog.facts import metric_facts
 
-    quality: list[MetricEntry | ModelMetric] = [*METRICS.values(), LIKELIHOOD]
-    rows: list[dict[str, Any]] = [
-        {
-            "name": m.name,
-            "title": m.title,
-            "unit": m.unit,
-            "better": m.better,
-            "source": m.source,
-            "options": _options(m.options),
-        }  # fmt: skip
-        for m in quality
-    ]
+    rows = [*map(metric_facts, METRICS.values()), metric_facts(LIKELIHOOD)]
     rows += [
         {"name": name, "title": name.replace("_", " "), "unit": unit, "better": better, "source": "the timing pass"}
         for name, (unit, better) in COSTS.items()
@@ -121,8 +85,7 @@ def list_metrics(as_json: bool) -> None:
 def list_extractors(as_json: bool) -> None:
     """Networks in whose eyes images are compared, and where their weights are."""
     from diffbench.errors import WeightsError
-    from diffbench.scoring.extractor import known_extractors
-    from diffbench.scoring.transformers_extractor import BACKBONES, find_backbone
+    from diffbench.scoring.known import BACKBONES, find_backbone, known_extractors
     from diffbench.scoring.weights import FILES, base_name, find_weights
 
     rows = []
@@ -144,15 +107,19 @@ def list_extractors(as_json: bool) -> None:
 @list_.command("models")
 @_json
 def list_models(as_json: bool) -> None:
-    """Models that come with diffbench."""
-    from diffbench.models.card import load_card, shipped_models
+    """Models that come with diffbench, and published ones whose cards do."""
+    from diffbench import shipped
 
-    cards = [load_card(name) for name in shipped_models()]
     rows = [
-        {"name": card.name, "family": card.family, "prediction": card.prediction, "schedule": card.schedule["kind"]}
-        for card in cards
+        {
+            "name": name,
+            **{key: card[key] for key in ("family", "prediction")},
+            "schedule": card["schedule"]["kind"],
+            "files": "to fetch" if card.get("checkpoint") else "in the package",
+        }
+        for name, card in shipped.cards().items()
     ]
-    show(rows, as_json, ("name", "family", "prediction", "schedule"))
+    show(rows, as_json, ("name", "family", "prediction", "schedule", "files"))
 
 
 @list_.command("suites")
@@ -161,5 +128,5 @@ def list_suites(as_json: bool) -> None:
     """Suites that come with diffbench."""
     from diffbench import shipped
 
-    rows = [{"name": path.stem, "path": str(path)} for path in sorted(shipped.suites().glob("*.yaml"))]
+    rows = [{"name": name, "path": str(shipped.suites() / f"{name}.yaml")} for name in shipped.suite_names()]
     show(rows, as_json, ("name", "path"))

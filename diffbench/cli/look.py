@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides, run_argument, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
-from diffbench.errors import IncompleteRun, StoreError
+from diffbench.errors import IncompleteRun, StoreError, SuiteError, UsageError
+from diffbench.models.consent import Consent
 
 
 @click.command()
-@click.argument("suite")
+@suite_argument
 @only
 @overrides
-def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
-    """Check SUITE without running anything."""
+@as_json
+def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check SUITE without running anything.
+
+    With --json: one row, whose `problems` have line, column (0 where there is none) and message.
+    """
     from diffbench.document.words import counted
     from diffbench.suite.plan import plan
     from diffbench.suite.read import find_suite, read_suite
 
-    cells = plan(read_suite(find_suite(suite), overrides), only)
+    try:
+        cells = plan(read_suite(find_suite(suite), overrides), only)
+    except SuiteError as error:
+        if as_json:
+            rows_as_json([{"suite": suite, "fine": False, "problems": [asdict(one) for one in error.problems]}])
+        raise
     skipped = Counter(cell.skip for cell in cells if cell.skip is not None)
+    if as_json:
+        rows_as_json([{"suite": suite, "fine": True, "problems": [], "cells": len(cells), "skipped": dict(skipped)}])
+        return
     left_out = f", {skipped.total()} of them skipped" if skipped else ""
     say(f"{suite}: fine; {counted(len(cells), 'cell')}{left_out}")
     for reason, count in skipped.items():
@@ -31,12 +45,15 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...]) -> None:
 
 
 @click.command(short_help="Show what a run would do: cells, evaluations, disk, time.")
-@click.argument("suite")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>; only for --probe.")
 @only
 @overrides
 @click.option("--probe", is_flag=True, help="Load the models and time a few batches on this device.")
+@click.option("--on", metavar="DEVICE", help='Time on another device, by its datasheet: a100, h100 …, or "60 TFLOP/s".')
+@click.option("--utilisation", metavar="SHARE", help="Share of that device's peak that networks reach.  [default: 30%]")
+@allowing
 @as_json
 def plan(
     suite: str,
@@ -45,19 +62,27 @@ def plan(
     only: str | None,
     overrides: tuple[str, ...],
     probe: bool,
+    on: str | None,
+    utilisation: str | None,
     as_json: bool,
+    consent: Consent,
 ) -> None:
     """Show what `run` would do: cells, evaluations, samples, disk, time; what is stored, what is missing and why.
 
-    Times come from earlier runs beside this one, or with --probe from a few batches on this device.
+    Times come from earlier runs beside this one; with --probe from a few batches on this device; with --on from what
+    the cards say that an evaluation costs, for which neither weights nor device have to be there.
     """
+    if on is not None and probe or utilisation is not None and on is None:
+        raise UsageError("--on and --probe exclude each other" if probe else "--utilisation goes with --on")
     from diffbench.status.cost import earlier_rates
     from diffbench.status.show import plan_rows, plan_summary, states_table
+    from diffbench.status.stated import StatedDevice
     from diffbench.status.stored import state_of
     from diffbench.suite.plan import plan as plan_suite
     from diffbench.suite.read import find_suite, read_suite
     from diffbench.suite.solution import solutions_of
 
+    stated = None if on is None else StatedDevice.read(on, utilisation)
     spec = read_suite(find_suite(suite), overrides)
     run = out or Path("runs") / spec.name
     images = spec.run.keep.samples
@@ -66,7 +91,10 @@ def plan(
     if probe:
         from diffbench.runner.speed import probe_device
 
-        rates = probe_device([state.cell for state in states if state.samples_missing], device or spec.run.device)
+        missing = [state.cell for state in states if state.samples_missing]
+        rates = probe_device(missing, device or spec.run.device, consent)
+    elif stated is not None:
+        rates = stated.rates(state.cell for state in states if state.samples_missing)
     else:
         rates = earlier_rates(run)
     rows = plan_rows(states, rates, images)
@@ -79,7 +107,7 @@ def plan(
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@run_argument
 @click.option("--verify", is_flag=True, help="Hash every file of the run, and name those that were damaged.")
 @as_json
 def status(run_folder: Path, verify: bool, as_json: bool) -> None:

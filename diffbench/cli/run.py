@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from diffbench.cli import completion
+from diffbench.cli.expecting import require_met, tell_expected, with_expectations
 from diffbench.cli.gating import end, hold, near, tell
-from diffbench.cli.group import as_json, only, overrides
+from diffbench.cli.group import allowing, as_json, only, overrides, suite_argument
 from diffbench.cli.printing import draw, rows_as_json, say
 from diffbench.errors import CellFailed, IncompleteRun, UsageError
 
 if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
+    from diffbench.models.consent import Consent
     from diffbench.runner.engine import RunSummary
     from diffbench.status.stored import Part
     from diffbench.suite.gates import Comparing
@@ -24,8 +28,8 @@ _SMOKE_STEPS = 64
 _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")
 
 
-@click.command()
-@click.argument("suite")
+@click.command(short_help="Sample, time and score a suite, and report; again: resume.")
+@suite_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/<suite name>]")
 @click.option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:<index>.")
 @only
@@ -39,6 +43,7 @@ _SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.sam
     help="Sample only part I of N (counted from 0 or from 1), for job arrays; the command without it finishes the run.",
 )
 @click.option("--no-compare", is_flag=True, help="Do not compare with the suite's baseline.")
+@allowing
 @as_json
 @click.option("--quiet", is_flag=True, help="No progress.")
 def run(
@@ -53,11 +58,13 @@ def run(
     no_compare: bool,
     as_json: bool,
     quiet: bool,
+    consent: Consent,
 ) -> None:
     """Run SUITE (a YAML file, or the name of a shipped suite such as quickstart).
 
     The same command resumes an interrupted run; finished samples are never made twice. A suite that names a baseline is
-    compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html.
+    compared with it (exit code 1 if worse; see diffbench compare), into comparison.md and comparison.html. Scores that
+    it expects are put beside those measured (exit code 1 if a verified one is missed), also into expectations.csv.
     """
     from diffbench.suite.read import find_suite, read_suite
 
@@ -72,7 +79,7 @@ def run(
 
     from diffbench.runner.engine import execute
 
-    summary = execute(spec, out, device, only, quiet, force=force, part=own_part)
+    summary = execute(spec, out, device, only, quiet, force=force, part=own_part, consent=consent)
     incomplete, found = False, None
     if summary.scored:
         incomplete = _show_results(summary, as_json)
@@ -89,6 +96,8 @@ def run(
         raise CellFailed(f"{len(summary.failed)} of {len(summary.cells)} cells failed: {reasons}")
     if incomplete:
         raise IncompleteRun("some cells are incomplete; the same command goes on with them")
+    if summary.scored:
+        require_met(summary.folder)
     if found is not None and comparing is not None:
         end(found, comparing.fail_on)
 
@@ -129,18 +138,20 @@ def _show_results(summary: RunSummary, as_json: bool) -> bool:
     from diffbench.store.manifest import damaged_derived, write_manifest
 
     page, source = summary.folder / "report.html", summary.folder / results.PARQUET
-    if summary.sampled or _older(page, source) or any(damaged_derived(summary.folder)):
+    older = any(_older(page, path) for path in (source, summary.folder / "suite.yaml"))
+    if summary.sampled or older or any(damaged_derived(summary.folder)):
         drawn = draw_report(summary.folder)
         write_manifest(summary.folder, only=[path.relative_to(summary.folder).as_posix() for path in drawn])
     table = results.read(summary.folder)
     if as_json:
-        rows_as_json(results.rows(table))
+        rows_as_json(with_expectations(results.rows(table), summary.folder))
     else:
         draw(terminal_table(table, RunFolder(summary.folder, []).worse))
         if all(cell.skip for cell in summary.cells):
             say("Every cell was skipped; the report says why.")
         elif not summary.sampled and not summary.failed:
             say("Every shard was there already; nothing was sampled.")
+        tell_expected(summary.folder)
         say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")
     return bool((table["status"] == "incomplete").any())
 
@@ -161,8 +172,10 @@ def _older(page: Path, source: Path) -> bool:
 
 @click.command(short_help="Bring parts of a run together in one folder.")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def merge(out: Path, runs: tuple[Path, ...]) -> None:
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
+@as_json
+def merge(out: Path, runs: tuple[Path, ...], as_json: bool) -> None:
     """Bring the samples of RUN... (parts of one suite) together in the run folder OUT.
 
     Every file is checked on the way; parts that other code made are refused. Then `diffbench run` finishes OUT.
@@ -170,19 +183,30 @@ def merge(out: Path, runs: tuple[Path, ...]) -> None:
     from diffbench.runner.merge import merge_runs
 
     merged = merge_runs(out, runs)
-    say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
     for line in merged.skipped:
         say(f"left out: {line}", err=True)
-    say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
+    if as_json:
+        rows_as_json([{"run": str(out), **asdict(merged)}])
+    else:
+        say(f"{out}: {merged.copied} shards copied, {merged.present} were there already")
+        say(f"diffbench run {out / 'suite.yaml'} --out {out} samples what is missing, times, scores and reports")
     if merged.skipped:
         raise IncompleteRun(f"{len(merged.skipped)} shards were left out")
 
 
 @click.command(short_help="Draw figures, tables and pages of runs again, or of several together.")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "sources",
+    metavar="SOURCE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=completion.runs,
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: the run's own; of several: report]")
 @click.option("--theme", default="paper", show_default=True, help="paper, talk or dark.")
-def report(sources: tuple[Path, ...], out: Path | None, theme: str) -> None:
+@as_json
+def report(sources: tuple[Path, ...], out: Path | None, theme: str, as_json: bool) -> None:
     """Draw the figures, tables and pages of a run again, from its files; or of several SOURCEs in one report.
 
     A SOURCE is a run folder, or a results table (.parquet), such as that of `diffbench score`. What does not compare
@@ -196,9 +220,12 @@ def report(sources: tuple[Path, ...], out: Path | None, theme: str) -> None:
     run = open_sources(sources)
     folder = report_folder(run, sources, out)
     drawn = draw_into(run, folder, theme)
-    for path in drawn:
-        say(path)
-    for told in run.apart:
-        say(told, err=True)
     if folder == run.path:
         write_manifest(folder, only=[path.relative_to(folder).as_posix() for path in drawn])
+    for told in run.apart:
+        say(told, err=True)
+    if as_json:
+        rows_as_json([{"path": str(path)} for path in drawn])
+        return
+    for path in drawn:
+        say(path)

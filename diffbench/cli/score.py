@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli import completion
 from diffbench.cli.group import as_json, read_range, values_option
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import ImagesError, UsageError
 
 if TYPE_CHECKING:
     from diffbench.scoring.pictures import Pictures
+    from diffbench.scoring.reference import Reference
 
 EXTRACTOR = "mnist-features"
 
-_extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.")
+_extractor = click.option("--extractor", default=EXTRACTOR, show_default=True, help="In whose eyes.",
+                          shell_complete=completion.extractors)  # fmt: skip
 _device = click.option("--device", metavar="DEVICE", default="auto", help="auto, cpu, cuda or cuda:<index>.")
 
 
@@ -165,7 +168,10 @@ def reference() -> None:
 @values_option
 @_device
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder to write to.  [default: here]")
-def build(images: Path, name: str, extractor: str, split: str, values: str | None, device: str, out: Path) -> None:
+@as_json
+def build(
+    images: Path, name: str, extractor: str, split: str, values: str | None, device: str, out: Path, as_json: bool
+) -> None:
     """Build a reference from IMAGES, as `diffbench score` reads them."""
     from diffbench.runner.devices import pick_device
     from diffbench.runner.external import reference_of
@@ -180,30 +186,46 @@ def build(images: Path, name: str, extractor: str, split: str, values: str | Non
         {"split": split, "source": images.name},
     )  # fmt: skip
     path = write_reference(found, out)
-    say(f"{path}: {found.n} images in the eyes of {found.extractor}")
+    _tell_written(path, found, as_json, f"{found.n} images")
+
+
+def _tell_written(path: Path, found: Reference, as_json: bool, what: str) -> None:
+    if as_json:
+        row = {"n": found.n or None, "dimension": int(found.mean.size), "extractor": found.extractor}
+        rows_as_json([{"path": str(path), "name": found.name, **row}])
+    else:
+        say(f"{path}: {what} in the eyes of {found.extractor}")
 
 
 @reference.command("import")
 @click.argument("moments", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What scores call it.")
-@click.option("--extractor", required=True, help="The one that made it; the file does not say.")
+@click.option(
+    "--extractor",
+    required=True,
+    shell_complete=completion.extractors,
+    help="The one that made it; the file does not say.",
+)
 @click.option("--n", type=click.IntRange(2), help="Number of images; the file does not say.")
 @click.option("--split", default="", help="Which part of the data set this is, for the record.")
 @click.option("--resize", default="", help="How the images were resized, for the record.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Folder to write to.  [default: here]")
-def import_(moments: Path, name: str, extractor: str, n: int | None, split: str, resize: str, out: Path) -> None:
+@as_json
+def import_(
+    moments: Path, name: str, extractor: str, n: int | None, split: str, resize: str, out: Path, as_json: bool
+) -> None:
     """Import the mu and sigma of an .npz, as pytorch-fid, clean-fid and EDM keep them: enough for FID."""
     from dataclasses import replace
 
     from diffbench.document.words import unknown
-    from diffbench.scoring.extractor import known_extractors
+    from diffbench.scoring.known import known_extractors
     from diffbench.scoring.reference_file import read_moments, write_reference
 
     if extractor not in known_extractors():
         raise UsageError(f"--extractor: {unknown('extractor', extractor, known_extractors())}")
     info = {"n": n or 0, "split": split, "resize": resize, "source": moments.name, "extractor_sha256": None}
     found = replace(read_moments(moments, extractor, info), name=_name(name))
-    say(f"{write_reference(found, out)}: moments of dimension {found.mean.size} in the eyes of {extractor}")
+    _tell_written(write_reference(found, out), found, as_json, f"moments of dimension {found.mean.size}")
 
 
 def _name(name: str) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from diffbench.cli.group import options
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import Regression
 
 if TYPE_CHECKING:
     from diffbench.runner.self_test import SelfTest
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_OPTIONS = (
+self_test_options = options(
     click.option("--self-test", "self_test", is_flag=True,
                  help="Sample the suite of BASE again with another seed: does compare alarm where nothing differs?"),
     click.option("--suites", type=click.IntRange(1, 100_000), default=200, show_default=True,
@@ -28,13 +26,6 @@ _OPTIONS = (
                  help="--self-test: folder of the other run.  [default: BASE-selftest-SEED]"),
     click.option("--device", metavar="DEVICE", help="--self-test: auto, cpu, cuda or cuda:<index>."),
 )  # fmt: skip
-
-
-def self_test_options(command: Command) -> Command:
-    """The options of ``--self-test``, which the command gets as keywords."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def run_self_test(run: Path, gates: list[str], alpha: float, adjust: str, as_json: bool, **options: Any) -> None:

@@ -38,9 +38,10 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Baseline:
-    """A stored side: the file's ``content`` without the arrays, and the ``arrays``."""
+    """A stored side: ``rows`` of its results table, the rest of the file's ``content``, and its ``arrays``."""
 
     path: Path
+    rows: list[dict[str, Any]]
     content: Mapping[str, Any]
     arrays: Arrays
 
@@ -49,7 +50,8 @@ class Baseline:
         """Read a file that :func:`write_baseline` wrote.
 
         Raises:
-            StoreError: missing, damaged, not a baseline, or written by a newer diffbench.
+            StoreError: missing, damaged, not a baseline, with rows that no results table has, or written by a newer
+                diffbench.
         """
         if not path.is_file():
             raise StoreError(f"{path}: no baseline there; `diffbench baseline RUN --out {path}` makes one of a run")
@@ -67,17 +69,16 @@ class Baseline:
             )
         if content["arrays"] != _digest(arrays):
             raise StoreError(f"{path}: its arrays do not match their own sha256")
-        return cls(path, content, arrays)
+        try:
+            rows = results.rows(results.frame(content["rows"]))
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from None
+        return cls(path, rows, content, arrays)
 
     @property
     def name(self) -> str:
         """The file's path as given."""
         return str(self.path)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Checked as those of a results table are. Raises StoreError."""
-        return results.rows(results.frame(self.content["rows"]))
 
     @property
     def device(self) -> str:

@@ -16,7 +16,7 @@ from diffbench.comparison.paired import Difference, paired
 from diffbench.comparison.rows import as_rows
 from diffbench.comparison.side import Row, Side, score_of
 from diffbench.comparison.verdict import ALPHA, EQUIVALENCE, Gate, Verdict, Word, verdicts
-from diffbench.suite.gates import NFE, Margin
+from diffbench.suite.gates import NFE, FailOn, Margin
 
 UNGATED = frozenset({"is", "memorisation"})
 """Metrics that are no ground for a gate unless one asks for it: IS (Barratt & Sharma 2018); memorisation, which samples
@@ -25,6 +25,7 @@ COST_MARGIN = Margin(0.05)
 _BY_INTERVALS = "intervals of separate timing passes"
 
 Adjust = Literal["holm", "bh"]
+Outcome = Literal["pass", "worse", "missing", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,19 @@ class Comparison:
         if "fail" in gates:
             return "fail"
         return "inconclusive" if "inconclusive" in gates or not gates or self.gaps else "pass"
+
+    def outcome(self, fail_on: FailOn = "worse") -> Outcome:
+        """What to end with: ``pass``, or what does not pass, where a regression counts before a gap.
+
+        ``fail_on``: ``worse`` lets pass what is not told; ``inconclusive`` does not; ``nothing`` lets everything pass.
+        """
+        if fail_on == "nothing":
+            return "pass"
+        if self.gate == "fail":
+            return "worse"
+        if self.gaps:
+            return "missing"
+        return "inconclusive" if self.gate == "inconclusive" and fail_on == "inconclusive" else "pass"
 
 
 def compare(

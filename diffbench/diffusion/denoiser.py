@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -98,6 +99,12 @@ class NetworkDenoiser:
 
         self._rows, self._row = rows, row
 
+    def calling(self, network: Callable[[Tensor, Tensor], Tensor]) -> NetworkDenoiser:
+        """The same denoiser of another network, such as one that was told a label; coefficients are kept for both."""
+        other = copy(self)
+        other.network = network
+        return other
+
     def __call__(self, x_hat: Tensor, sigma: Tensor) -> Denoised:
         """Denoise a batch with one call of the network."""
         check_arguments(x_hat, sigma)
@@ -163,6 +170,14 @@ class Counted:
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
         self.reset()
+
+    @property
+    def network_evaluations(self) -> int:
+        """Samples times calls of the network itself: more than ``samples_evaluated`` where guidance calls it twice."""
+        inner = self.denoiser
+        while not hasattr(inner, "network_evaluations") and hasattr(inner, "denoiser"):
+            inner = inner.denoiser
+        return int(getattr(inner, "network_evaluations", self.samples_evaluated))
 
     def reset(self) -> None:
         """Set both counters to zero."""

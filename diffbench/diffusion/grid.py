@@ -75,9 +75,11 @@ def time_grid(
 
     - ``trailing``: round(T - i T/n) - 1 (Lin et al. 2024, Table 2); continuous: t_start (1 - i/n), at least t_end;
     - ``leading``: (n - 1 - i) floor(T/n) (Song, Meng & Ermon 2021, appendix D.2, "linear"); discrete only;
+    - ``ldm``: ``leading`` plus 1 (Rombach et al. 2022, their code's DDIM sampler); discrete only. With ``sigma_min`` it
+      lands on index 0 after as many points, as in that code, whose last alpha_bar is that of index 0;
     - ``linspace``: round((T - 1)(1 - i/(n-1))); continuous: evenly from t_start to t_end;
     - ``quadratic``: floor(((1 - i/(n-1)) sqrt(0.8 T))^2) (same appendix); continuous: sqrt(t) evenly from
-      sqrt(t_start) to sqrt(t_end);
+      sqrt(t_start) to sqrt(t_end). ``distinct``: points that coincide count once, so that there may be fewer than n;
     - ``time``: t^(1/rho) evenly from t_start to t_end, without rounding: rho 1 uniform, 2 quadratic;
     - ``karras``, ``polynomial``: sigma^(1/rho) evenly from sigma_max to sigma_min (Karras et al. 2022, Eq. 5);
     - ``log-snr``: log sigma evenly from sigma_max to sigma_min (Lu et al. 2022, DPM-Solver, section 3.3);
@@ -96,8 +98,9 @@ def time_grid(
     name = kind
     if kind in PRESETS:
         kind, checked = PRESETS[kind][0], _checked_options(PRESETS[kind][0], dict(PRESETS[kind][1]))
-    require(kind != "leading" or schedule.discrete, f"grid {name}: is defined on discrete schedules only")
-    points = steps if final == "denoise" else steps + 1
+    discrete_only = kind in ("leading", "ldm")
+    require(not discrete_only or schedule.discrete, f"grid {name}: is defined on discrete schedules only")
+    points = steps if final == "denoise" or kind == "ldm" else steps + 1
     if kind in _IN_SIGMA:
         with np.errstate(all="ignore"):  # an extreme rho; what it leads to is refused below
             sigma = _IN_SIGMA[kind](schedule, points, checked)
@@ -110,6 +113,8 @@ def time_grid(
         )
         with np.errstate(all="ignore"):
             t = _IN_TIME[kind](schedule, points, checked) if points > 1 else np.array([schedule.t_start])
+        if kind == "ldm" and final == "sigma_min":
+            t = np.append(t, 0.0)
         require(bool(np.all(np.isfinite(t))), f"grid {name}: these options give times that are not finite")
         sigma, scale = schedule.sigma(t), schedule.scale(t)
     if final == "denoise":
@@ -149,6 +154,12 @@ def _leading(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return np.arange(n, dtype=np.float64)[::-1] * ((schedule.t_start + 1) // n)
 
 
+def _ldm(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    points = _leading(schedule, n, options) + 1
+    require(points[0] <= schedule.t_start, f"grid ldm: {n} points begin at index {points[0]:.0f}, which there is not")
+    return points
+
+
 def _linspace(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     if schedule.discrete:
         return np.round(np.linspace(0.0, schedule.t_start, n))[::-1].copy()
@@ -157,7 +168,8 @@ def _linspace(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
 
 def _quadratic(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     if schedule.discrete:
-        return np.floor(np.linspace(0.0, np.sqrt(0.8 * (schedule.t_start + 1)), n) ** 2)[::-1].copy()
+        points = np.floor(np.linspace(0.0, np.sqrt(0.8 * (schedule.t_start + 1)), n) ** 2)
+        return (np.unique(points) if options.distinct else points)[::-1].copy()
     roots = np.linspace(np.sqrt(schedule.t_start), np.sqrt(schedule.t_end), n)
     return np.clip(roots**2, schedule.t_end, schedule.t_start)
 
@@ -212,6 +224,7 @@ def _explicit(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
 _IN_TIME: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
     "trailing": _trailing,
     "leading": _leading,
+    "ldm": _ldm,
     "linspace": _linspace,
     "quadratic": _quadratic,
     "time": _time,

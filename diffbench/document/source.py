@@ -12,7 +12,7 @@ from diffbench.document.spec import Spec, problems_of, tuples
 from diffbench.document.tree import MAX_BYTES, Document, Path, Problem, Unreadable, at, parse
 from diffbench.document.words import shown
 
-Located = tuple[int, int, str]
+Located = tuple[str, int, int, str]
 T = TypeVar("T", bound=Spec)
 
 
@@ -39,7 +39,8 @@ def parse_bytes(data: bytes) -> Document:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", errors="replace")
         position = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return _failed(f"not UTF-8: byte 0x{data[error.start]:02X}", position)
+        hint = "; it looks like UTF-16: save it as UTF-8" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        return _failed(f"not UTF-8: byte 0x{data[error.start]:02X}{hint}", position)
 
 
 def _failed(message: str, position: tuple[int, int] = (1, 1)) -> Document:
@@ -72,10 +73,12 @@ def existing(value: Any, path: Path) -> Path:
 
 
 def located(problems: Iterable[Problem], document: Document) -> list[Located]:
-    """Every problem once, as (line, column, text), in the file's order."""
+    """Every problem once, as (file, line, column, text), in order; file is "" for the document's own."""
     lines: set[Located] = set()
     for problem in problems:
         path = existing(document.value, problem.path)
-        line, column = problem.position or document.position(path, problem.at_key)
-        lines.add((line, column, at(path) + problem.message))
+        file, position = document.place(path, problem.at_key)
+        if problem.position is not None:
+            file, position = problem.file, problem.position
+        lines.add((file, *position, at(path) + problem.message))
     return sorted(lines)

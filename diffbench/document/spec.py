@@ -28,6 +28,12 @@ def fault(path: Path, message: str, value: Any = None, at_key: bool = False) -> 
     return InitErrorDetails(type=kind, loc=path, input=value)
 
 
+def text_of_fault(problem: InitErrorDetails) -> str:
+    """The message of a :func:`fault`."""
+    kind = problem["type"]
+    return str((kind.context or {})["text"]) if isinstance(kind, PydanticCustomError) else kind
+
+
 class Spec(BaseModel):
     """A mapping of a YAML document: strict types, no unknown keys, no coercion; lists are given as tuples.
 
@@ -125,9 +131,10 @@ def repeated(path: Path, values: Any) -> Iterable[InitErrorDetails]:
     """Problems of a list that holds a value twice."""
     seen: list[Any] = []
     for index, value in enumerate(values if isinstance(values, tuple) else ()):
-        if not isinstance(value, Unreadable) and (type(value), value) in seen:
+        kind = float if type(value) is int else type(value)  # 1 and 1.0 are one value, 1 and true are two
+        if not isinstance(value, Unreadable) and (kind, value) in seen:
             yield fault((*path, index), f"{shown(value)} is given twice", value)
-        seen.append((type(value), value))
+        seen.append((kind, value))
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

@@ -33,30 +33,38 @@ UNREADABLE = Unreadable()
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with the value at ``path`` (with its key, if ``at_key``); ``position`` where it is known."""
+    """What is wrong with the value at ``path`` (with its key, if ``at_key``); ``position`` where it is known.
+
+    ``file`` is where the position is, if that is not the document's own file.
+    """
 
     path: Path
     message: str
     position: Position | None = None
     at_key: bool = False
+    file: str = ""
 
 
 @dataclass
 class Document:
-    """A document's plain value (dict, list and scalars), where its keys and values begin, and its problems."""
+    """A document's plain value (dict, list and scalars), where its keys and values begin, and its problems.
+
+    ``files`` says of values that come from another file, which one.
+    """
 
     value: Any = None
     values: dict[Path, Position] = field(default_factory=dict)
     keys: dict[Path, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    files: dict[Path, str] = field(default_factory=dict)
 
-    def position(self, path: Path, at_key: bool = False) -> Position:
-        """Line and column, from 1, of the value (or key) at ``path``, or of the closest value around it."""
+    def place(self, path: Path, at_key: bool = False) -> tuple[str, Position]:
+        """File (or "") with line and column, from 1, of the value (or key) at ``path``, or of the closest around it."""
         if at_key and path in self.keys:
-            return self.keys[path]
+            return self.files.get(path, ""), self.keys[path]
         while path and path not in self.values:
             path = path[:-1]
-        return self.values.get(path, _START)
+        return self.files.get(path, ""), self.values.get(path, _START)
 
 
 @dataclass

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from diffbench.diffusion.analytic import GaussianMixtureDenoiser
-from diffbench.diffusion.denoiser import Clipped, Denoiser
 from diffbench.errors import CardError
 from diffbench.models.card import Card
 from diffbench.models.codec import PixelCodec
-from diffbench.models.diffusers_pipeline import DTYPES, Model
+from diffbench.models.model import Model
 
 
 def analytic_model(card: Card, device: torch.device, dtype: str = "float32") -> Model:
@@ -35,5 +34,4 @@ def analytic_model(card: Card, device: torch.device, dtype: str = "float32") -> 
         scale = torch.from_numpy(schedule.scale(times)).to(x).view(-1, *[1] * (x.ndim - 1))
         return mixture(x / scale, torch.from_numpy(schedule.sigma(times))).x0
 
-    denoiser: Denoiser = mixture if card.clip is None else Clipped(mixture, *card.clip)
-    return Model(card, denoiser, schedule, PixelCodec(*card.data.range), network, device, DTYPES[dtype])
+    return Model(card, mixture, schedule, PixelCodec(*card.data.range), network, device, torch.float32)

@@ -8,96 +8,35 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 from pydantic_core import InitErrorDetails
 
-from diffbench import shipped
 from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
-from diffbench.document.source import located, read_document, spec_of
 from diffbench.document.spec import Name, Spec, fault
 from diffbench.document.tree import Unreadable
-from diffbench.document.words import Says, shown, unknown
-from diffbench.errors import CardError, ScheduleError
+from diffbench.document.words import Says, shown
+from diffbench.errors import ScheduleError
+from diffbench.models.card_parts import (
+    Checkpoint,
+    Codec,
+    DataInfo,
+    ExtractorName,
+    Labels,
+    Network,
+    Range,
+    RelativePath,
+    Scheduler,
+    Sha256,
+    Shape,
+    Text,
+    TimeInput,
+    Version1,
+    range_fault,
+)
 from diffbench.models.mixture import Mixture, analytic_faults
-
-FILE = "card.yaml"
-
-
-def _inside(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
-        raise ValueError("outside the folder")
-    return path
-
-
-RelativePath = Annotated[str, AfterValidator(_inside), Says("a path inside the card's folder, with / and without ..")]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Says("a sha256: 64 lowercase hexadecimal digits")]
-Version1 = Annotated[int, Field(ge=1, le=1), Says("1, the only version there is")]
-Size = Annotated[int, Field(ge=1, le=65536)]
-Shape = tuple[Size, Size, Size]
-Range = tuple[float, float]
-
-
-def range_fault(key: str, value: Any) -> list[InitErrorDetails]:
-    """The problem of a [low, high] pair, where both are numbers, that does not rise."""
-    numbers = isinstance(value, tuple) and len(value) == 2 and all(type(end) in (int, float) for end in value)
-    if not numbers or value[0] < value[1]:
-        return []
-    return [fault((key,), f"{shown(value)} is not allowed; the first number must be below the second", value)]
-
-
-class TimeInput(Spec):
-    """What the network takes as time: a number that its ``input`` names, as it is or times ``scale``.
-
-    ``index``: the discrete schedule's index; ``scaled``: continuous time times ``scale``; ``sigma``: the noise level in
-    units of the data; ``log-sigma``: its natural logarithm times ``scale``.
-    """
-
-    input: Literal["index", "scaled", "sigma", "log-sigma"]
-    scale: Annotated[float, Field(gt=0.0)] | None = None
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """``scale`` belongs to ``scaled`` and ``log-sigma`` alone."""
-        given_input, scale = given.get("input"), given.get("scale")
-        if given_input in ("scaled", "log-sigma") and scale is None:
-            yield fault((), f'the key "scale" is missing; input {shown(given_input)} needs it', given)
-        if given_input in ("index", "sigma") and scale is not None:
-            yield fault(("scale",), f"input {shown(given_input)} has no scale", scale)
-
-
-class DataInfo(Spec):
-    """The images that the model makes: value range, shape (C, H, W), data set."""
-
-    range: Range
-    shape: Shape
-    dataset: Name
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """The range must rise."""
-        return range_fault("range", given.get("range"))
-
-
-class Network(Spec):
-    """Where a network lies in the card's folder, and its class."""
-
-    path: RelativePath
-    class_name: Annotated[str, Field(alias="class", min_length=1, max_length=200)]
-
-
-class Codec(Network):
-    """The autoencoder of a latent model: latents of ``latent_shape`` (C, H, W) are scaled by ``scaling_factor``.
-
-    Decoded images are cropped in the middle to ``crop`` x ``crop`` pixels.
-    """
-
-    scaling_factor: Annotated[float, Field(gt=0.0)]
-    latent_shape: Shape
-    crop: Size | None = None
 
 
 class Card(Spec):
@@ -108,31 +47,67 @@ class Card(Spec):
     an ancestral step lies (Nichol & Dhariwal 2021, Eq. 15); ``fixed`` for all others. A model whose denoiser is known
     exactly has an ``analytic`` distribution and neither network nor files. ``reference`` and ``extractor`` are null
     for a model whose samples are no pictures of anything: it has no FID and no IS.
+
+    A network of class ``labels`` or of prompts (``text``) is told in the suite which ones its samples have.
+    ``scheduler`` is the class of diffusers, with its config, that the checkpoint comes with. ``checkpoint`` says where
+    the files are, if not beside the card; ``sha256`` may be left out for those that a command finds there and hashes.
+    ``flops``: floating-point operations (two for a multiply-add) of one evaluation of one sample.
     """
 
     version: Version1
+    """Version of the card."""
     name: Name
+    """What suites and tables call the model."""
     family: Literal["ddpm", "latent", "score-sde"]
+    """ddpm: pixels, a discrete chain; latent: a codec beside; score-sde: continuous time."""
     prediction: Literal["epsilon", "sample", "v_prediction", "score", "flow", "edm"]
+    """What the network predicts."""
     sigma_data: Annotated[float, Field(gt=0.0)] | None = None
+    """Constant of networks with EDM's preconditioning."""
     variance: Literal["fixed", "learned-range"] = "fixed"
+    """learned-range: the second half of the channels says the variance of a step."""
     schedule: dict[str, Any]
+    """The noise schedule of the training."""
     time: TimeInput
+    """What the network takes as time."""
     data: DataInfo
+    """The images that the model makes."""
     clip: Range | None
+    """Range that the denoised estimate is clamped to; null: not at all."""
     network: Network | None
+    """Where the network lies."""
     analytic: Mixture | None = None
+    """An exactly known distribution in place of a network."""
     codec: Codec | None
+    """The autoencoder of a latent model; null for the others."""
+    labels: Labels | None = None
+    """The classes of a network that is told one."""
+    text: Text | None = None
+    """The text encoder of a network that is told prompts."""
+    scheduler: Scheduler | None = None
+    """The scheduler of diffusers that the checkpoint comes with."""
     ema: bool
+    """Whether the weights are the moving average."""
     reference: Name | None
-    extractor: Name | None
+    """Statistics of the real data: a shipped name, or a file beside the card."""
+    extractor: ExtractorName | None
+    """The network in whose eyes images are compared (diffbench list extractors)."""
+    checkpoint: Checkpoint | None = None
+    """Where the files are, if not beside the card."""
     sha256: Annotated[dict[RelativePath, Sha256], Says("a mapping of files to their sha256")]
+    """Of every file that is loaded; {} with a checkpoint whose files are hashed where they are found."""
+    flops: Annotated[float, Field(gt=0.0)] | None = None
+    """Floating-point operations of one evaluation of one sample; a multiply-add is two."""
     source: str
+    """Where the weights come from."""
     license: str
+    """Of the weights."""
     _directory: Path = PrivateAttr(default=Path())
     _object: Any = PrivateAttr(default=None)
     _identity: str = PrivateAttr(default="")
     _latent: Shape | None = PrivateAttr(default=None)
+    _home: Path = PrivateAttr(default=Path())
+    _missing: str | None = PrivateAttr(default=None)
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -141,6 +116,8 @@ class Card(Spec):
         yield from _codec_faults(given)
         yield from _sigma_data_faults(given)
         yield from analytic_faults(given)
+        if given.get("labels") is not None and given.get("text") is not None:
+            yield fault(("text",), "a network takes labels or prompts, not both", given["text"])
         schedule = given.get("schedule")
         if not isinstance(schedule, dict) or any(isinstance(value, Unreadable) for value in schedule.values()):
             return
@@ -169,8 +146,23 @@ class Card(Spec):
 
     @property
     def directory(self) -> Path:
-        """The folder that the card's paths are relative to."""
+        """The folder that the paths of networks and of ``sha256`` are relative to."""
         return self._directory
+
+    @property
+    def home(self) -> Path:
+        """The folder of the card itself, where references of its own lie."""
+        return self._home
+
+    @property
+    def missing(self) -> str | None:
+        """Why the checkpoint's files can't be loaded, with what to get and where to put it; None if they are there."""
+        return self._missing
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the network takes class labels or prompts."""
+        return self.labels is not None or self.text is not None
 
     @property
     def time_scale(self) -> float:
@@ -197,11 +189,14 @@ class Card(Spec):
     def weights_sha256(self) -> str:
         """One sha256 (hexadecimal) over the names and sha256 of all files, or an analytic model's parameters.
 
-        Of an object, what it is known by.
+        Of an object, what it is known by; of weights that are elsewhere, and whose sha256 is not known yet, it is over
+        where they are.
         """
         if self._object is not None:
             return self._identity
-        what = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        what: Any = self.sha256 if self.analytic is None else self.analytic.model_dump()
+        if not self.sha256 and self.checkpoint is not None:
+            what = self.checkpoint.model_dump()
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def schedule_object(self) -> NoiseSchedule:
@@ -236,46 +231,3 @@ def _sigma_data_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
 
 def _lists(schedule: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in schedule.items()}
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Names of the models that come with diffbench."""
-    folder = shipped.reference_models()
-    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))) if folder.is_dir() else ()
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether ``name`` says where a card lies, rather than being the name of a shipped model."""
-    return "/" in name or "\\" in name or name.startswith((".", "~")) or name.endswith((".yaml", ".yml"))
-
-
-def load_card(path_or_name: str | Path) -> Card:
-    """Read a card: from a folder with ``card.yaml``, a card file, or the name of a shipped model (which goes first).
-
-    CardError where there is none, or with one line for each of its problems: file, line, column, key, allowed values.
-    """
-    name = str(path_or_name)
-    if not looks_like_path(name) and name in shipped_models():
-        path = shipped.reference_models() / name / FILE
-    else:
-        path = Path(path_or_name)
-        try:
-            path = path / FILE if path.is_dir() else path
-            found = path.exists()
-        except (OSError, ValueError):  # too long, or with NUL
-            found = False
-        if not found:
-            raise CardError(_nothing_at(name, path))
-    document = read_document(path)
-    card, problems = spec_of(Card, document)
-    if card is None:
-        lines = located(problems, document)
-        raise CardError("\n".join(f"{path}:{line}:{column}: {text}" for line, column, text in lines))
-    card._directory = path.parent
-    return card
-
-
-def _nothing_at(name: str, path: Path) -> str:
-    if not looks_like_path(name):
-        return unknown("model", name, shipped_models())
-    return f"{shown(name)}: no {FILE} there" if path.name == FILE else f"{shown(name)}: no such folder or card"

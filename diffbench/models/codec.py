@@ -46,7 +46,7 @@ class PixelCodec:
 
 @dataclass(frozen=True)
 class LatentCodec:
-    """An autoencoder's decoder on x0 / scaling_factor (Rombach et al. 2022, appendix G), centre-cropped to ``crop``.
+    """An autoencoder's decoder on x0 / scaling_factor + shift (Rombach et al. 2022, appendix G), cropped to ``crop``.
 
     ``decoder`` maps latents (B,c,h,w) of its own dtype to images (B,C,H,W) in [-1, 1]; ``encoder``, if there is one,
     the other way: to the mean of the posterior (KL), or to what is not yet quantised (VQ). ``whole`` is the side of the
@@ -58,10 +58,11 @@ class LatentCodec:
     crop: int | None
     encoder: Callable[[Tensor], Tensor] | None = None
     whole: int | None = None
+    shift: float = 0.0
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images (B,C,crop,crop), or (B,C,H,W) without a crop."""
-        images = self.decoder(x0 / self.scaling_factor).float()
+        images = self.decoder(self._latents(x0)).float()
         if self.crop is None:
             return images
         top, left = ((side - self.crop) // 2 for side in images.shape[-2:])
@@ -74,4 +75,8 @@ class LatentCodec:
         if self.whole is not None and self.whole != images.shape[-1]:
             frame = self.whole - images.shape[-1]
             images = pad(images, (frame // 2, frame - frame // 2) * 2, value=-1.0)
-        return self.encoder(images).float() * self.scaling_factor
+        return (self.encoder(images).float() - self.shift) * self.scaling_factor
+
+    def _latents(self, x0: Tensor) -> Tensor:
+        latents = x0 / self.scaling_factor
+        return latents + self.shift if self.shift else latents

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from diffbench import shipped
 from diffbench.errors import UsageError
-from diffbench.models.card import Card, shipped_models
+from diffbench.models.card import Card
 
 _LENT: dict[str, Card] = {}
 
@@ -14,7 +15,7 @@ _LENT: dict[str, Card] = {}
 @contextmanager
 def lending(cards: Mapping[str, Card]) -> Iterator[None]:
     """Let suites name these for the time of a ``with`` block. Raises UsageError for the name of a shipped model."""
-    if taken := cards.keys() & {*shipped_models(), *_LENT}:
+    if taken := cards.keys() & {*shipped.card_paths(), *_LENT}:
         raise UsageError(f"there is a model named {min(taken)!r} already")
     _LENT.update(cards)
     try:

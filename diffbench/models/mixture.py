@@ -22,13 +22,17 @@ class Mixture(Spec):
     """
 
     kind: Literal["gaussian-mixture"]
+    """The only kind there is."""
     weights: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
+    """Of the components; normalised when used."""
     means: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=1000)]
+    """Of the components, each C x H x W numbers row by row."""
     scales: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=1000)]
+    """Standard deviations of the components."""
 
 
 _FIXED: Mapping[str, Any] = {
-    **dict.fromkeys(("network", "codec", "reference", "extractor")),
+    **dict.fromkeys(("network", "codec", "labels", "text", "scheduler", "checkpoint", "reference", "extractor")),
     "sha256": {},
     "prediction": "sample",
     "variance": "fixed",
@@ -40,8 +44,10 @@ def analytic_faults(given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     """What a card's other keys must be for an ``analytic`` model, and what they can't be for one with a network."""
     analytic = given.get("analytic")
     if analytic is None:
+        network = given.get("network")
+        elsewhere = isinstance(network, dict) and (network.get("factory") or given.get("checkpoint") is not None)
         for key, wanted in _OTHERWISE.items():
-            if key in given and given[key] in (None, {}):
+            if key in given and given[key] in (None, {}) and not (key == "sha256" and elsewhere):
                 yield fault((key,), f"{shown(given[key])} is not allowed; expected {wanted}", given[key])
         yield from _both_or_none(given)
         return

@@ -11,14 +11,15 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
-from diffbench.diffusion.denoiser import Clipped, Conditioning, Denoised, Denoiser, NetworkDenoiser
+from diffbench.diffusion.denoiser import Conditioning, Denoised, NetworkDenoiser
 from diffbench.diffusion.prediction import Prediction
 from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
 from diffbench.errors import CardError, UsageError
 from diffbench.fingerprint import fingerprint, why_unknown
-from diffbench.models.card import Card, DataInfo, TimeInput
+from diffbench.models.card import Card
+from diffbench.models.card_parts import DataInfo, TimeInput
 from diffbench.models.codec import PixelCodec
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 
 Estimate = Callable[[Tensor, Tensor], Tensor | Denoised]
 Family = Literal["ddpm", "latent", "score-sde"]
@@ -153,9 +154,8 @@ class OwnModel:
         def bare(x: Tensor, t: Tensor) -> Tensor:
             return denoise(x, t.detach().to("cpu", torch.float64)).x0
 
-        denoiser: Denoiser = denoise if card.clip is None else Clipped(denoise, *card.clip)
         codec = PixelCodec(*self.range) if self.decode is None else _OwnCodec(self.decode, *self.range)
-        return Model(card, denoiser, self._schedule(), codec, self.network or bare, device, torch.float32)
+        return Model(card, denoise, self._schedule(), codec, self.network or bare, device, torch.float32)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

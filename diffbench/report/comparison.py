@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
 from diffbench.comparison.compare import Compared, Comparison
 from diffbench.comparison.equality import Equality
 from diffbench.comparison.join import cell_key, label
-from diffbench.comparison.paired import Difference
 from diffbench.comparison.ranking import Ranking
 from diffbench.document.words import counted
-from diffbench.report.frame import number, printable, title
-from diffbench.report.tables import Entry, Table, markdown, markdown_text
-from diffbench.suite.gates import NFE
+from diffbench.inert import markdown_text, printable
+from diffbench.report.frame import number, short_title, signed, title
+from diffbench.report.tables import Entry, Table, markdown
 
 _WORDS = ("WORSE", "INCONCLUSIVE", "BETTER", "SAME")
 _COLUMNS = ("cell", "metric", "base", "new", "difference", "rho", "verdict", "n to tell")
-_SHORT = {NFE: "NFE", "seconds_per_image": "s/image", "images_per_second": "images/s", "peak_memory_mb": "peak MB"}
-
-
-def name(row: Compared) -> str:
-    """The metric's name, short."""
-    return _SHORT.get(row.metric) or title(row.metric)
-
-
-def difference(row: Compared) -> str:
-    """``+0.12 ± 0.05``, with the 95% interval's half-width; signed, an en dash where there is none."""
-    return _signed(row.difference)
-
-
-def _signed(found: Difference) -> str:
-    if found.value is None:
-        return "–"
-    if not found.se:
-        return f"{found.value:+.3g}" if found.value else "0"
-    half = 1.96 * found.se
-    return f"{'+' if found.value > 0 else '-' if found.value < 0 else ''}{number(abs(found.value))} ± {number(half, 2)}"
 
 
 def headline(comparison: Comparison) -> str:
@@ -151,8 +131,8 @@ def comparison_table(comparison: Comparison, everything: bool = False) -> Table:
         rho = "–" if found.correlation is None else f"{found.correlation:.2f}"
         verdict = row.verdict.word if row.gated else f"({row.verdict.word})"
         more = "–" if row.verdict.samples is None else _about(row.verdict.samples)
-        values = (number(found.base, 4), number(found.new, 4), difference(row), rho)
-        texts = (label(row.new), name(row), *values, verdict, more)
+        values = (number(found.base, 4), number(found.new, 4), signed(row.difference), rho)
+        texts = (label(row.new), short_title(row.metric), *values, verdict, more)
         strong = row.gated and row.verdict.word in ("WORSE", "BETTER")
         entries.append(tuple(Entry(text, strong and column == 6) for column, text in enumerate(texts)))
     return Table(_COLUMNS, tuple(entries), (2, 3, 4, 5, 7), tuple(groups))
@@ -172,7 +152,7 @@ def ranking_table(rankings: Sequence[Ranking]) -> Table:
                 ranking.group,
                 rival.name,
                 number(rival.row["value"], 4),
-                "–" if found is None else _signed(found),
+                "–" if found is None else signed(found),
                 rho,
                 f"{told} (not tested)" if rival.p is None else told,
             )
@@ -216,10 +196,13 @@ def as_markdown(comparison: Comparison) -> str:
         lines += [markdown(short)]
     lines += [f"- {markdown_text(note)}" for note in notes(comparison)]
     full = markdown(comparison_table(comparison, everything=True))
-    summary = (
-        f"all {len(comparison.rows)} rows: base {markdown_text(comparison.base)}, new {markdown_text(comparison.new)}"
-    )
+    # Inside a tag's line nothing is Markdown: escaped as HTML.
+    summary = f"all {len(comparison.rows)} rows: base {_html(comparison.base)}, new {_html(comparison.new)}"
     return "\n".join([*lines, "", f"<details><summary>{summary}</summary>", "", full, "</details>", ""])
+
+
+def _html(text: str) -> str:
+    return escape(printable(text))
 
 
 def as_junit(comparison: Comparison) -> bytes:
@@ -235,11 +218,12 @@ def as_junit(comparison: Comparison) -> bytes:
         errors="0",
     )
     for row in gated:
-        case = ElementTree.SubElement(suite, "testcase", classname=printable(label(row.new)), name=printable(name(row)))
-        text = printable(
-            f"{number(row.difference.base, 4)} -> {number(row.difference.new, 4)}, {difference(row)}: {told_of(row)}"
-            + (f" ({row.verdict.reason})" if row.verdict.reason and row.verdict.word != "INCONCLUSIVE" else "")
-        )
+        names = {"classname": printable(label(row.new)), "name": printable(short_title(row.metric))}
+        case = ElementTree.SubElement(suite, "testcase", names)
+        found = row.difference
+        reason = f" ({row.verdict.reason})" if row.verdict.reason and row.verdict.word != "INCONCLUSIVE" else ""
+        values = f"{number(found.base, 4)} -> {number(found.new, 4)}, {signed(found)}"
+        text = printable(f"{values}: {told_of(row)}{reason}")
         if row.verdict.gate == "fail":
             ElementTree.SubElement(case, "failure", message=text)
         elif row.verdict.gate == "inconclusive":

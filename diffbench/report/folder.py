@@ -36,6 +36,7 @@ class RunFolder:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     convergence: Mapping[str, Any] = field(default_factory=dict)
     likelihood: Mapping[str, Any] = field(default_factory=dict)
+    expectations: Mapping[str, Any] = field(default_factory=dict)
     suite_text: str = ""
     name: str = ""
     table: pd.DataFrame | None = field(default=None, compare=False)
@@ -139,7 +140,7 @@ def open_run(path: Path) -> RunFolder:
     """
     table = results.read(path)
     views = cells(table)
-    beside = ("references", "timing", "provenance", "convergence", "likelihood")
+    beside = ("references", "timing", "provenance", "convergence", "likelihood", "expectations")
     side = {name: _optional_json(path / f"{name}.json") for name in beside}
     suites = table["suite"].unique()
     suite = path / "suite.yaml"

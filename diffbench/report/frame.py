@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
+from diffbench.comparison.paired import Difference
 from diffbench.document.words import text_of
 from diffbench.results import rows
+from diffbench.suite.gates import NFE
 
 SECONDS = "seconds_per_image"
 
@@ -201,16 +202,17 @@ def title(metric: str) -> str:
     return METRICS[metric].title if metric in METRICS else names.get(metric, metric)
 
 
+_SHORT = {NFE: "NFE", SECONDS: "s/image", "images_per_second": "images/s", "peak_memory_mb": "peak MB"}
+
+
+def short_title(metric: str) -> str:
+    """A metric's name as it stands in narrow columns."""
+    return _SHORT.get(metric) or title(metric)
+
+
 def lower_is_better(views: Iterable[CellView], metric: str) -> bool:
     """Which way the metric's own rows say is good."""
     return all(view[metric].better == "lower" for view in views if metric in view.scores)
-
-
-def printable(text: object) -> str:
-    """Text with control and direction-changing characters shown as escapes, so that no name can garble a page."""
-    return "".join(
-        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") else c for c in str(text)
-    )
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -241,3 +243,16 @@ def with_interval(measured: Measured) -> str:
     """``12.3 ± 1.1``, ``12.34`` without an interval, an en dash for a missing value."""
     value, half = value_and_half_width(measured)
     return value if half is None else f"{value} ± {half}"
+
+
+def signed(found: Difference) -> str:
+    """``+0.12 ± 0.05`` with the 95% interval's half-width, to two digits of it; an en dash where there is none."""
+    if found.value is None:
+        return "–"
+    if not found.se:
+        return f"{found.value:+.3g}" if found.value else "0"
+    half = 1.96 * found.se
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    if decimals > 4:
+        return f"{found.value:+.1e} ± {half:.1e}".replace("e-0", "e-")
+    return f"{found.value:+.{decimals}f} ± {half:.{decimals}f}"

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from diffbench.comparison.history import History, Point, Series
 from diffbench.comparison.side import Row
 from diffbench.document.words import counted, text_of
-from diffbench.report.frame import title, unique
-from diffbench.report.history_tables import clearest_first, short_title
+from diffbench.report.frame import short_title, title, unique
+from diffbench.report.history_tables import clearest_first
 from diffbench.report.style import INK, QUIET, WIDTH, legend, look_of, save, shorten, shorten_apart
 from diffbench.report.trend_axis import value_axis
 

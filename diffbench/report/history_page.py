@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 from diffbench.comparison.history import History
 from diffbench.comparison.history_rows import COLUMNS, SPREAD, as_rows, frame_of, spread_rows
 from diffbench.comparison.replicates import Recipe
+from diffbench.inert import markdown_text
 from diffbench.report import history_tables as tables
 from diffbench.report.history import draw_history
 from diffbench.report.replicates import draw_replicates
 from diffbench.report.style import paper_style
-from diffbench.report.tables import markdown, markdown_text
+from diffbench.report.tables import markdown
 from diffbench.results import csv_bytes
 from diffbench.store.atomic import write_atomically
 

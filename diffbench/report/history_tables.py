@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from diffbench.comparison.history import History, Series, Step
 from diffbench.comparison.join import label
-from diffbench.comparison.paired import Difference
 from diffbench.comparison.replicates import Recipe
 from diffbench.document.words import counted
-from diffbench.report.frame import number, title
+from diffbench.report.frame import number, short_title, signed
 from diffbench.report.tables import Entry, Table
 
 _COLUMNS = ("cell", "metric", "first", "last", "change", "clearest step", "at", "it is")
-_SHORT = {"seconds_per_image": "s/image", "images_per_second": "images/s", "peak_memory_mb": "peak MB"}
-
-
-def short_title(metric: str) -> str:
-    """A metric's name as it stands in narrow columns."""
-    return _SHORT.get(metric) or title(metric)
-
-
-def signed(found: Difference) -> str:
-    """``+0.12 ± 0.05`` with the 95% interval's half-width, to two digits of it; an en dash where there is none."""
-    if found.value is None:
-        return "–"
-    if not found.se:
-        return f"{found.value:+.3g}" if found.value else "0"
-    half = 1.96 * found.se
-    decimals = max(0, 1 - math.floor(math.log10(half)))
-    if decimals > 4:
-        return f"{found.value:+.1e} ± {half:.1e}".replace("e-0", "e-")
-    return f"{found.value:+.{decimals}f} ± {half:.{decimals}f}"
 
 
 def clearest_first(found: History) -> list[Series]:

@@ -11,10 +11,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from diffbench.inert import markdown_text, printable
 from diffbench.report.content import Content
-from diffbench.report.frame import printable
 from diffbench.report.page_data import script_text
-from diffbench.report.tables import Table, markdown, markdown_text
+from diffbench.report.tables import Table, markdown
 from diffbench.store.atomic import read_bytes
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -8,9 +8,9 @@ from markupsafe import Markup, escape
 
 from diffbench.document.words import counted
 from diffbench.errors import UsageError
+from diffbench.inert import printable
 from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import printable
 from diffbench.report.plots import Plots
 from diffbench.report.tables import TIE, Entry, Table, results_table
 

@@ -118,6 +118,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
     bold = f"bold: the best of a budget; dagger: not told apart from it: {page.rule}"
+    expected = None if page.expectations is None else page.expectations.table
     for name, table in (
         ("results", page.results),
         ("best", page.best),
@@ -125,6 +126,7 @@ def _tables(page: Content, folder: Path) -> list[Path]:
         ("front", page.front),
         ("orders", page.orders),
         ("gaps", page.gaps),
+        ("expectations", expected),
     ):
         if table is None:
             continue

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffbench.inert import printable
 from diffbench.report.answers import Curve, levels, standings
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import (

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffbench.report.frame import CellView, printable, scale
+from diffbench.inert import printable
+from diffbench.report.frame import CellView, scale
 
 Scale = tuple[Any, ...]
 

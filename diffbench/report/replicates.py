@@ -18,9 +18,8 @@ from diffbench.comparison.history import History
 from diffbench.comparison.join import differing_fields
 from diffbench.comparison.replicates import Recipe
 from diffbench.document.words import counted
-from diffbench.report.frame import title, unique
+from diffbench.report.frame import short_title, title, unique
 from diffbench.report.history import MOST_PANELS, budget_of, run_axis, sampler_of
-from diffbench.report.history_tables import short_title
 from diffbench.report.style import INK, QUIET, WIDTH, legend, look_of, save, shorten, tint
 from diffbench.report.trend_axis import value_axis
 

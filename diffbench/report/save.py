@@ -16,7 +16,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from diffbench import results
-from diffbench.report.frame import CellView, comparable, printable, unique
+from diffbench.inert import printable
+from diffbench.report.frame import CellView, comparable, unique
 from diffbench.store.atomic import write_together
 
 DPI = 200

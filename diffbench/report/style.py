@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from diffbench.inert import printable
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import printable, unique
+from diffbench.report.frame import unique
 from diffbench.report.save import save as save
 from diffbench.report.themes import THEMES, setting
 from diffbench.report.themes import paper_style as paper_style

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ import pandas as pd
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from diffbench.columns import Columns
+from diffbench.inert import latex_entry, latex_text, markdown_text, printable
 from diffbench.report.findings import Best, Worse, best_per_budget
 from diffbench.report.frame import (
     SECONDS,
@@ -17,16 +18,15 @@ from diffbench.report.frame import (
     cells,
     main_metric,
     number,
-    printable,
     quality_metrics,
     scale,
+    short_title,
     title,
     value_and_half_width,
     with_interval,
 )
 from diffbench.report.panels import scale_labels
 
-_SHORT_SECONDS = "s/image"
 TIE = "†"
 
 
@@ -87,7 +87,7 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
                 Entry(number(cell.value(SECONDS))),
             )
         )
-    columns = ("model", "sampler", "NFE", *map(title, shown), _SHORT_SECONDS)
+    columns = ("model", "sampler", "NFE", *map(title, shown), short_title(SECONDS))
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
@@ -113,11 +113,11 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
         texts = (called[best.model], best.budget, best.cell.series, with_interval(best.cell[metric]),
                  number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
-    columns = ("model", "budget", "best sampler", title(metric), _SHORT_SECONDS, "not told apart from it")
+    columns = ("model", "budget", "best sampler", title(metric), short_title(SECONDS), "not told apart from it")
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
 
 
-def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable:
+def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> Columns:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
@@ -125,24 +125,31 @@ def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> RichTable
     return rich_table(results_table(views, list(shown), worse))
 
 
-def rich_table(content: Table, widest: int = 28, whole: bool = False) -> RichTable:
-    """A table for a terminal; text columns are at most so wide.
+def rich_table(content: Table) -> Columns:
+    """A table for a terminal of any width, whose names are cut in the middle where they have to be."""
+    rows: list[list[Text]] = []
+    for index, row in enumerate(content.rows):
+        if index in content.groups and index:
+            rows.append([])
+        first = row[0].text if index in content.groups else ""
+        rows.append([printable_text(first), *(printable_text(one.text, one.strong) for one in row[1:])])
+    return Columns(content.columns, rows, content.numbers)
 
-    ``whole``: all columns but the first keep their text, and the first wraps where the terminal is too narrow.
-    """
-    drawn = RichTable(box=None, pad_edge=False, width=None, header_style="bold", padding=(0, 2, 0, 0))
+
+def wrapped_table(content: Table, widest: int) -> RichTable:
+    """A table for a terminal that cuts nothing: where it is too narrow, the first column wraps."""
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, column in enumerate(content.columns):
         left = index not in content.numbers
-        wraps = whole and index == 0
-        width = widest if left else 20 if whole else 16
+        width = widest if left else 20
         longest = max((len(row[index].text) for row in content.rows), default=0)
         drawn.add_column(
             column,
             justify="left" if left else "right",
-            overflow="fold" if wraps else "ellipsis",
-            no_wrap=not wraps,
+            overflow="ellipsis" if index else "fold",
+            no_wrap=index > 0,
             max_width=width,
-            min_width=min(width, max(longest, len(column))) if whole and not wraps else None,
+            min_width=min(width, max(longest, len(column))) if index else None,
         )
     for index, row in enumerate(content.rows):
         if index in content.groups and index:
@@ -155,15 +162,6 @@ def rich_table(content: Table, widest: int = 28, whole: bool = False) -> RichTab
 def printable_text(text: str, strong: bool = False) -> Text:
     """Text that rich shows as it is: no markup, no control characters."""
     return Text(printable(text), style="bold" if strong else "")
-
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~$])")
-
-
-def markdown_text(text: object) -> str:
-    """Text that Markdown shows as it is."""
-    plain = printable(text).replace("&", "&amp;")
-    return _MARKDOWN.sub(r"\\\1", plain)
 
 
 def markdown(table: Table) -> str:
@@ -184,18 +182,6 @@ def _markdown_entry(entry: Entry) -> str:
     return f"{text} {TIE}" if entry.tie else f"**{text}**" if entry.strong else text
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "±": r"$\pm$", "·": r"$\cdot$",
-    "†": r"$\dagger$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-}  # fmt: skip
-
-
-def latex_text(text: object) -> str:
-    """Text that LaTeX sets as it is."""
-    return "".join(_LATEX.get(character, character) for character in printable(text))
-
-
 def latex(table: Table, notes: Sequence[str] = ()) -> str:
     """A ``tabular`` for the booktabs package; ``notes`` go above it as comments."""
     lines = [r"% \usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
@@ -206,16 +192,7 @@ def latex(table: Table, notes: Sequence[str] = ()) -> str:
     for index, row in enumerate(table.rows):
         if index in table.groups and index:
             lines.append(r"\midrule")
-        fields = [_latex_entry(entry) for entry in row]
+        fields = [latex_entry(entry.text, entry.strong and not entry.tie, entry.tie) for entry in row]
         fields[0] = fields[0] if index in table.groups else ""
         lines.append(" & ".join(fields) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _latex_entry(entry: Entry) -> str:
-    best, mark = entry.strong and not entry.tie, r"^{\dagger}" if entry.tie else ""
-    value, separator, half = entry.text.partition(" ± ")
-    if separator:
-        return rf"$\mathbf{{{value} \pm {half}}}$" if best else rf"${value} \pm {half}{mark}$"
-    text = latex_text(entry.text)
-    return rf"\textbf{{{text}}}" if best else text + (f"${mark}$" if mark else "")

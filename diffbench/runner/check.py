@@ -16,9 +16,12 @@ from diffbench.comparison.denoising import AGAINST, Errors, apart, judge
 from diffbench.diffusion.denoising_error import LinearEstimates
 from diffbench.diffusion.schedule import FloatArray
 from diffbench.errors import UsageError
-from diffbench.models.analytic_model import analytic_model
-from diffbench.models.card import Card, load_card
-from diffbench.models.diffusers_pipeline import DTYPES, Model, load_model
+from diffbench.models.card import Card
+from diffbench.models.consent import TENSORS_ONLY, Consent
+from diffbench.models.find import load_card
+from diffbench.models.load import load_model
+from diffbench.models.model import Model
+from diffbench.models.precision import DTYPES
 from diffbench.runner.denoising import Data, encoded, errors_of, most_images
 from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.progress import Progress
@@ -46,6 +49,7 @@ def check(
     seed: int = 0,
     diagnose: bool = True,
     quiet: bool = False,
+    consent: Consent = TENSORS_ONLY,
 ) -> Check:
     """Denoising error of a model against sigma on real images, without the card's clipping, and what it says.
 
@@ -64,6 +68,7 @@ def check(
         seed: of the noise; image i has the same noise for every model.
         diagnose: read the network in other ways where a band is not GOOD.
         quiet: no progress on stderr.
+        consent: what the checkpoint may do beyond giving tensors.
 
     Raises:
         UsageError, CardError, WeightsError, ImagesError: before anything is computed; UsageError, too, for another
@@ -84,7 +89,7 @@ def check(
     levels = saved.sigmas if saved is not None else _levels([card, *([second] if second else [])], sigmas)
     most = most_images(card.image_shape, card.codec is not None)
     images, others = split_images(data, card.image_shape, n, values, most)
-    load = _Load(images, others, levels, seed, where, dtype, batch_size)
+    load = _Load(images, others, levels, seed, where, dtype, batch_size, consent)
     if saved is not None:
         saved.require(load.basis(card), card.name)
     with Progress(quiet) as progress:
@@ -126,12 +131,10 @@ class _Load:
     device: torch.device
     dtype: str
     batch_size: int
+    consent: Consent
 
     def measure(self, card: Card, progress: Progress) -> tuple[Model, Data, Errors]:
-        if card.network is None:
-            model = analytic_model(card, self.device, self.dtype)
-        else:
-            model = load_model(card, self.device, self.dtype, channels_last=True)
+        model = load_model(card, self.device, self.dtype, channels_last=True, consent=self.consent)
         x0, others = (encoded(model, pixels, self.batch_size) for pixels in (self.images.pixels, self.others))
         data = Data(x0, LinearEstimates.of(others))
         return model, data, errors_of(model, data, self.sigmas, self.seed, self.batch_size, progress)

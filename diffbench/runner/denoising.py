@@ -13,7 +13,7 @@ from diffbench.diffusion.denoising_error import RESOLUTION, LinearEstimates, squ
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.diffusion.schedule import FloatArray
 from diffbench.errors import ScoringError
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 from diffbench.runner.progress import Progress
 
 # Images that the moments come from: pixels, latents (which a codec has to make first), and elements of all together.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import platform
-from pathlib import Path
 
 import torch
 
 from diffbench.errors import UsageError
+from diffbench.runner.machine import cpu_name
 
 
 def pick_device(name: str) -> torch.device:
@@ -36,11 +35,7 @@ def device_name(device: torch.device) -> str:
     """The device's model name, as its driver or the operating system gives it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return cpu_name()
 
 
 def synchronise(device: torch.device) -> None:

@@ -11,8 +11,10 @@ import torch
 from diffbench import results
 from diffbench.document.words import counted
 from diffbench.errors import DiffbenchError, Interrupted, SuiteError, UsageError
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import device_name, keep_freed_memory, pick_device
 from diffbench.runner.distance import CONVERGENCE, write_convergence
+from diffbench.runner.expectations import CSV, JSON, write_expectations
 from diffbench.runner.loaded import Loaded
 from diffbench.runner.progress import Progress
 from diffbench.runner.provenance import Session
@@ -23,7 +25,7 @@ from diffbench.runner.scores import Scorer
 from diffbench.runner.speed import measured_rates
 from diffbench.runner.timing import Timing, load_timing, timing_pass
 from diffbench.status.code import sampling_code
-from diffbench.status.cost import earlier_rates
+from diffbench.status.cost import Rates, earlier_rates
 from diffbench.status.show import duration
 from diffbench.status.stored import Part, distinct, state_of, stored_probe
 from diffbench.store.atomic import remove, update
@@ -37,7 +39,8 @@ from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
 # What a run writes outside its cells; the report writes the rest.
-_OWN = ("suite.yaml", PROVENANCE, results.PARQUET, results.CSV, "references.json", "timing.json", CONVERGENCE)
+_TABLES = (results.PARQUET, results.CSV, JSON, CSV)
+_OWN = ("suite.yaml", PROVENANCE, *_TABLES, "references.json", "timing.json", CONVERGENCE)
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,14 @@ def execute(
     *,
     force: bool = False,
     part: Part | None = None,
+    consent: Consent = TENSORS_ONLY,
 ) -> RunSummary:
     """Run a suite into a folder (default ``runs/<suite name>``); what is stored there already is not sampled again.
 
     A cell that fails does not stop the others: its rows carry the reason. Cells that ``only`` leaves out stay in the
     table if all their samples are there. ``force`` makes the samples of the cells again, whatever is stored and
-    whatever code made it. ``part`` samples its share of the shards and stops before timing and scoring.
+    whatever code made it. ``part`` samples its share of the shards and stops before timing and scoring. ``consent``:
+    what checkpoints may do beyond giving tensors.
 
     Raises:
         UsageError, SuiteError, CardError, WeightsError, ReferenceDataError: before anything is sampled.
@@ -86,7 +91,7 @@ def execute(
     cells = plan(suite)
     folder = out or Path("runs") / suite.name
     picked = pick_device(device or suite.run.device)
-    run = _Run(suite, folder, cells, select(cells, only), picked, Progress(quiet), part)
+    run = _Run(suite, folder, cells, select(cells, only), picked, Progress(quiet), part, consent)
     _refuse_other_suite(folder, suite)
     for cell in run.chosen:  # not only distinct ones: a model whose files were altered must not hide behind its twin
         if cell.skip is None:
@@ -126,18 +131,20 @@ class _Run:
     device: torch.device
     progress: Progress
     part: Part | None
+    consent: Consent
     failed: dict[str, str] = field(default_factory=dict)
     probed: Probed = field(default_factory=Probed)
 
     def __post_init__(self) -> None:
         keep_freed_memory(self.device)
-        self.loaded = Loaded(self.device)
+        self.loaded = Loaded(self.device, self.consent)
         self.distinct = distinct(self.chosen)
         self.session = Session(self.folder, self.device, sampling_code(), None if self.part is None else str(self.part))
 
     def settle(self, force: bool) -> None:
         """Ask today's code, and begin: the suite is written once the folder is known to be of the same code."""
-        self.probed = ask(self.folder, self.distinct, self.loaded, force)
+        self.progress.begin("asking networks and samplers", len(self.distinct))
+        self.probed = ask(self.folder, self.distinct, self.loaded, force, lambda: self.progress.advance(1))
         keep = self.suite.run.keep.samples
         arguments = (self.folder, self.loaded, self.probed.digests, keep, self.session, self.progress, self.failed)
         self.sampling = Sampling(*arguments)
@@ -157,10 +164,14 @@ class _Run:
         """Sample, and unless this is one part of a run, time and score; shards made, and whether results changed."""
         scorer = self.scorer(None)
         work = self.sampling.missing(self.distinct, self.part, scorer.needs_features)
-        if work:
-            self.expect(work)
+        rates = self.expect(work) if work else None
+
+        def seconds(cell: Cell) -> float:
+            rate = None if rates is None else rates.of(cell)
+            return (None if rate is None else rate.seconds(cell, 1)) or 0.0  # of adaptive cells nobody knows
+
         with self.session.phase("sampling"):
-            sampled = self.sampling.make(work)
+            sampled = self.sampling.make(work, [*self.chosen, *solutions_of(self.chosen)], seconds)
         if self.part is not None:
             self.session.write(finished=True)
             write_manifest(self.folder, only=_OWN)
@@ -175,8 +186,8 @@ class _Run:
         write_manifest(self.folder, only=_OWN)
         return sampled, changed
 
-    def expect(self, work: Work) -> None:
-        """Say and record what sampling should take."""
+    def expect(self, work: Work) -> Rates:
+        """Say and record what sampling should take, and by which rates."""
         samples = [(cell, sum(shard.size for shard in shards)) for cell, shards in work]
         planned = [(cell, count) for cell, count in samples if cell.nfe is not None]
         rates = earlier_rates(self.folder, device_name(self.device))
@@ -195,6 +206,7 @@ class _Run:
             f"{counted(evaluations, 'evaluation')}: "
             f"about {duration(seconds)} by {rates.basis}{apart}"
         )
+        return rates
 
     def shown(self) -> list[Cell]:
         """The table's cells: those asked for and the others that are complete; skipped ones with all the rest."""
@@ -255,4 +267,6 @@ class _Run:
             self.progress.advance(1)
         write_references(self.folder, distinct(cells, solutions=False), self.loaded)
         write_convergence(self.folder, cells, scorer)
-        return results.write(results.frame(rows), self.folder)
+        table = results.frame(rows)
+        write_expectations(self.folder, self.suite, self.cells, table)
+        return results.write(table, self.folder)

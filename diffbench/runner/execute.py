@@ -15,7 +15,7 @@ from diffbench.diffusion.denoiser import Counted, Denoiser
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.errors import CellFailed
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 from diffbench.runner.devices import synchronise
 from diffbench.runner.trajectories import Recorded, trajectories
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler
@@ -81,9 +81,9 @@ def sample_images(
 ) -> tuple[Tensor, Tensor, Counted]:
     """Images uint8 (B,C,H,W) of the samples ``indices``, x0 as the sampler returns it, and the evaluations' counter.
 
-    ``through``: a wrapper of the model's denoiser to ask instead of it.
+    ``through``: a wrapper of the model's denoiser of these samples to ask instead of it.
     """
-    denoiser = Counted(through or model.denoiser)
+    denoiser = Counted(through or model.denoiser_of(indices, cell.seed))
     noise = NoiseSource(cell.seed, indices, cell.card.sample_shape, device=model.device)
     x0 = trajectory(sampler, denoiser, cell, model.schedule, noise)
     _refuse_not_finite(x0, indices)
@@ -96,7 +96,7 @@ def run_shard(
     shard: ShardRange,
     extractor: Extractor | None,
     keep: int,
-    advance: Callable[[int], None] = lambda evaluations: None,
+    advance: Callable[[int], None] = lambda samples: None,
 ) -> ShardSamples:
     """Sample a shard in batches of ``cell.batch_size`` and extract features.
 
@@ -106,7 +106,7 @@ def run_shard(
         shard: sample indices first <= i < last.
         extractor: on the same device; None for a model that has none.
         keep: images of sample indices below this are stored.
-        advance: told the evaluations spent (samples x NFE) after each batch.
+        advance: told the number of samples after each batch.
 
     Raises:
         CellFailed: samples that are not finite, or a counted NFE other than the planned one.
@@ -114,16 +114,19 @@ def run_shard(
     sampler = make_sampler(cell)
     made, kept, landed = [], [], []
     artefacts: dict[str, Artefact] = {}
-    evaluated, seconds = 0, 0.0
+    evaluated, network_evaluations, seconds = 0, 0, 0.0
     for first in range(shard.first, shard.last, cell.batch_size):
         indices = range(first, min(first + cell.batch_size, shard.last))
         synchronise(model.device)
         begin = time.perf_counter()
-        recorded = Recorded(model.denoiser, cell.keep_trajectories) if cell.keep_trajectories and not first else None
+        recorded = None
+        if cell.keep_trajectories and not first:
+            recorded = Recorded(model.denoiser_of(indices, cell.seed), cell.keep_trajectories)
         images, x0, counter = sample_images(model, cell, sampler, indices, recorded)
         synchronise(model.device)
         seconds += time.perf_counter() - begin
         evaluated += counter.samples_evaluated
+        network_evaluations += counter.network_evaluations
         if recorded is not None:
             artefacts[TRAJECTORIES] = trajectories(recorded, model.codec, images)
         if extractor is not None:
@@ -132,8 +135,9 @@ def run_shard(
             landed.append(x0.float().cpu().numpy())
         if first < keep:
             kept.append(images[: keep - first].cpu().numpy())
-        advance(counter.samples_evaluated)
-    nfe = evaluated / (shard.last - shard.first)
+        advance(len(indices))
+    size = shard.last - shard.first
+    nfe = evaluated / size
     if cell.nfe is not None and nfe != cell.nfe:
         raise CellFailed(f"counted {nfe:g} evaluations a sample where {cell.nfe} were planned")
     if extractor is not None:
@@ -144,7 +148,7 @@ def run_shard(
         artefacts[IMAGES] = Artefact({IMAGES: images_kept}, {"count": len(images_kept)})
     if landed:
         artefacts[X0] = Artefact({X0: np.concatenate(landed)})
-    return ShardSamples(artefacts, nfe, nfe, seconds)
+    return ShardSamples(artefacts, nfe, network_evaluations / size, seconds)
 
 
 def _refuse_not_finite(x0: Tensor, indices: range) -> None:

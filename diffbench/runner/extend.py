@@ -18,6 +18,7 @@ from diffbench.comparison.side import Row, RunSide
 from diffbench.comparison.verdict import EQUIVALENCE
 from diffbench.document.words import counted
 from diffbench.errors import OtherCode, UsageError
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.engine import execute
 from diffbench.runner.merge import merge_runs
 from diffbench.runner.progress import Progress
@@ -46,6 +47,7 @@ def extend(
     alpha: float,
     adjust: Adjust,
     quiet: bool = False,
+    consent: Consent = TENSORS_ONLY,
 ) -> Comparison:
     """Compare two runs, and again with more samples of the gated cells that are inconclusive.
 
@@ -73,7 +75,7 @@ def extend(
         cells = len({cell_key(row.new) for row in undecided})
         Progress(quiet).note(f"{counted(cells, 'cell')} to {more} samples on both sides, of at most {limit}")
         sides = [
-            _sampled(side, [getattr(row, name) for row in undecided], more, quiet)
+            _sampled(side, [getattr(row, name) for row in undecided], more, quiet, consent)
             for side, name in ((base, "base"), (new, "new"))
         ]
         again = look(sides[0], sides[1], family=family)
@@ -87,7 +89,7 @@ def _may_tell(row: Compared, limit: int) -> bool:
     return row.gated and row.verdict.word == "INCONCLUSIVE" and samples is not None and samples <= REACH * limit
 
 
-def _sampled(side: RunSide, rows: Sequence[Row], n: int, quiet: bool) -> RunSide:
+def _sampled(side: RunSide, rows: Sequence[Row], n: int, quiet: bool, consent: Consent) -> RunSide:
     """The side with ``n`` samples of the cells of these rows, and only these rows."""
     out = side.path.with_name(f"{side.path.resolve().name}-extended")
     suite = read_suite(side.path / "suite.yaml", [f"samples.n={n}", "timing.seconds=0"])
@@ -98,7 +100,7 @@ def _sampled(side: RunSide, rows: Sequence[Row], n: int, quiet: bool) -> RunSide
     merge_runs(out, [side.path])
     for rule in rules:
         try:
-            execute(suite, out, only=rule, quiet=quiet)
+            execute(suite, out, only=rule, quiet=quiet, consent=consent)
         except OtherCode as error:
             raise OtherCode(f"{side.name} can't be extended, for other code sampled it: {error}") from None
     wanted = {(*cell_key(row), row["metric"]) for row in rows}

@@ -16,9 +16,12 @@ from diffbench.catalog import LIKELIHOOD, LikelihoodOptions
 from diffbench.diffusion.likelihood import bits_per_dim, dequantise, log_density
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import StoreError, UsageError
-from diffbench.models.analytic_model import analytic_model
-from diffbench.models.card import Card, load_card
-from diffbench.models.diffusers_pipeline import DTYPES, Model, load_model
+from diffbench.models.card import Card
+from diffbench.models.consent import TENSORS_ONLY, Consent
+from diffbench.models.find import load_card
+from diffbench.models.load import load_model
+from diffbench.models.model import Model
+from diffbench.models.precision import DTYPES
 from diffbench.runner.devices import keep_freed_memory, pick_device
 from diffbench.runner.progress import Progress
 from diffbench.runner.real_images import DIGITS, RealImages, real_images
@@ -103,6 +106,7 @@ def likelihood(
     batch_size: int = 64,
     seed: int = 0,
     quiet: bool = False,
+    consent: Consent = TENSORS_ONLY,
     **options: Any,
 ) -> BitsPerDim:
     """Bits/dim of a model's probability-flow ODE on real 8-bit images, without the card's clipping.
@@ -117,6 +121,7 @@ def likelihood(
         batch_size: images in one call of the network.
         seed: of the dequantisation and of the probes; image i has the same noise for every model.
         quiet: no progress on stderr.
+        consent: what the checkpoint may do beyond giving tensors.
         options: ``dequantisation``, ``probes``, ``tolerance``, ``t_end``; see :class:`LikelihoodOptions`.
 
     Raises:
@@ -137,8 +142,7 @@ def likelihood(
     if card.codec is not None:
         latent = "a latent model gives a density of latents, not of images: bits/dim is not defined for it"
         return _result(card, images, asked, value=None, reason=latent, seed=seed, device=str(where), dtype=dtype)
-    network = card.analytic is None
-    loaded = load_model(card, where, dtype, channels_last=True) if network else analytic_model(card, where, dtype)
+    loaded = load_model(card, where, dtype, channels_last=True, consent=consent)
     return _measure(loaded, images, asked, seed, batch_size, Progress(quiet))
 
 

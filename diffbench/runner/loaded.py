@@ -8,34 +8,37 @@ from pathlib import Path
 import torch
 
 from diffbench.errors import CardError
-from diffbench.models.analytic_model import analytic_model
-from diffbench.models.diffusers_pipeline import Model, load_model, verify_files
+from diffbench.models.consent import TENSORS_ONLY, Consent
+from diffbench.models.load import load_model
+from diffbench.models.model import Model
+from diffbench.models.verify import verify_files
 from diffbench.scoring.extractor import Extractor, load_extractor, takes
 from diffbench.scoring.reference import Reference, load_reference, read_reference
+from diffbench.suite.identity import model_key
 from diffbench.suite.plan import Cell
 
 
 @dataclass
 class Loaded:
-    """Models, extractors and references of a suite's cells on one device."""
+    """Models, extractors and references of a suite's cells on one device; ``consent`` is what checkpoints may do."""
 
     device: torch.device
-    _models: dict[tuple[object, ...], Model] = field(default_factory=dict)
+    consent: Consent = TENSORS_ONLY
+    _networks: dict[str, Model] = field(default_factory=dict)
+    _models: dict[str, Model] = field(default_factory=dict)
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _references: dict[str, Reference] = field(default_factory=dict)
     _verified: set[Path] = field(default_factory=set)
 
     def model(self, cell: Cell) -> Model:
-        """The cell's model."""
-        key = (cell.card.directory, cell.card.clip, cell.dtype, cell.channels_last)
-        if key not in self._models:
-            if cell.card.lent is not None:
-                self._models[key] = cell.card.lent.load(cell.card, self.device, cell.dtype)
-            elif cell.card.analytic is None:
-                self._models[key] = load_model(cell.card, self.device, cell.dtype, cell.channels_last)
-            else:
-                self._models[key] = analytic_model(cell.card, self.device, cell.dtype)
-        return self._models[key]
+        """The cell's model; cells that differ in clip, labels, prompts or guidance share its networks."""
+        if cell.model_key not in self._models:
+            settings = cell.dtype, cell.channels_last, cell.compile
+            key = model_key(cell.card.model_copy(update={"clip": None}), *settings)
+            if key not in self._networks:
+                self._networks[key] = load_model(cell.card, self.device, *settings, consent=self.consent)
+            self._models[cell.model_key] = self._networks[key].read_as(cell.card, cell.condition)
+        return self._models[cell.model_key]
 
     def extractor(self, cell: Cell) -> Extractor | None:
         """The extractor that the cell's card names, if any."""
@@ -53,7 +56,7 @@ class Loaded:
             return None
         if name not in self._references:
             own = name.endswith(".json")
-            self._references[name] = read_reference(cell.card.directory / name) if own else load_reference(name)
+            self._references[name] = read_reference(cell.card.home / name) if own else load_reference(name)
         return self._references[name]
 
     def check(self, cell: Cell) -> None:
@@ -61,6 +64,8 @@ class Loaded:
 
         Raises WeightsError, CardError, ReferenceDataError.
         """
+        if cell.card.missing is not None:
+            raise CardError(f"{cell.card.name}: {cell.card.missing}")
         if cell.card.directory not in self._verified:
             verify_files(cell.card)
             self._verified.add(cell.card.directory)

@@ -14,7 +14,7 @@ from torch import Tensor
 from diffbench.diffusion.denoiser import Denoised
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import CellFailed, ScoringError
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 from diffbench.runner.devices import device_name
 from diffbench.runner.execute import make_sampler, sample_images, trajectory
 from diffbench.scoring.extractor import Extractor
@@ -39,13 +39,14 @@ def ask_model(model: Model, extractor: Extractor | None, dtype: str) -> Answers:
     Of every answer at most ``MOST_ELEMENTS`` evenly spaced elements an input are kept.
     """
     noise = NoiseSource(0, range(INPUTS), model.card.sample_shape, device=model.device)
+    denoiser, dtype = model.denoiser_of(range(INPUTS), 0), dtype.removeprefix("amp-")
     x0 = torch.tanh(noise.normal("probe", LEVELS))
     ends = np.log(model.schedule.sigma_min), np.log(model.schedule.sigma_max)
     sigmas = np.exp(np.linspace(*ends, LEVELS)).clip(model.schedule.sigma_min, model.schedule.sigma_max)
     denoised, reach = [], []
     for level, sigma in enumerate(sigmas):
         x_hat = x0 + float(sigma) * noise.normal("probe", level)
-        answer = model.denoiser(x_hat, torch.full((INPUTS,), float(sigma), dtype=torch.float64)).x0
+        answer = denoiser(x_hat, torch.full((INPUTS,), float(sigma), dtype=torch.float64)).x0
         denoised.append(_some(answer))
         moved = (answer - x_hat).abs()
         reach.append(float(torch.where(moved.isfinite(), moved, 0.0).max()))

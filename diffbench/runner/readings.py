@@ -16,7 +16,7 @@ from diffbench.diffusion.denoising_error import LinearEstimates, squared_error
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.diffusion.prediction import Prediction
 from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 
 IMAGES, LEVELS = 32, 6
 # Sigmas tried, over the data's standard deviation: where a network is far better than any linear estimate.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,17 +26,22 @@ class Probed:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def ask(run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False) -> Probed:
+def ask(
+    run: Path, cells: Sequence[Cell], loaded: Loaded, force: bool = False, advance: Callable[[], None] = lambda: None
+) -> Probed:
     """Compare today's answers with the stored ones; store those of models and samplers that are new to the run.
 
     With ``force`` other answers take the old ones' place, and shards made under those become stale.
-    Nothing is written before all answers have been compared. Raises OtherCode for the first that differ.
+    Nothing is written before all answers have been compared. ``advance`` is called as each cell's turn comes.
+
+    Raises OtherCode for the first that differ.
     """
     probed = Probed()
     models: dict[Path, Answers] = {}
     samplers: dict[Path, Answers] = {}
     asked: list[tuple[Cell, Path, Path]] = []
     for cell in cells:
+        advance()
         model_path, cell_path = model_probe(run, cell), cell_probe(run, cell)
         try:
             if model_path not in models:

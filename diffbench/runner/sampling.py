@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from diffbench.errors import CardError, CellFailed, ScoringError, StoreError, WeightsError, one_line
+from diffbench.runner.board import Board
 from diffbench.runner.execute import own_grid, run_shard
 from diffbench.runner.features import StoredCell, Tally
 from diffbench.runner.loaded import Loaded
@@ -43,6 +45,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         self.store = Store(self.run)
+        self._seconds: Callable[[Cell], float] = lambda cell: 1.0
 
     def wanted(self, cell: Cell) -> Wanted:
         """What a shard of the cell must be to be kept."""
@@ -117,12 +120,19 @@ class Sampling:
                 if shard in own or shard not in planned:  # also those of a larger or smaller number of samples
                     self.store.remove(cell.id, shard)
 
-    def make(self, work: Work) -> int:
-        """Sample all these shards; returns the number made. A cell that fails does not stop the others."""
-        self.progress.begin("sampling", sum((cell.nfe or 0) * s.size for cell, shards in work for s in shards))
+    def make(self, work: Work, shown: Sequence[Cell] = (), seconds: Callable[[Cell], float] = lambda cell: 1.0) -> int:
+        """Sample all these shards; returns the number made. A cell that fails does not stop the others.
+
+        ``shown``: the cells whose state is shown meanwhile; ``seconds``: what a sample of a cell should take.
+        """
+        counts = {cell.id: sum(shard.size for shard in shards) for cell, shards in work}
+        board = Board.of(shown, counts, self.failed) if work else None
+        self._seconds = seconds
+        total = sum(seconds(cell) * counts[cell.id] for cell, _ in work)
+        self.progress.begin("sampling", total or (None if work else 0.0), board)
         made = 0
         for number, (cell, shards) in enumerate(work, start=1):
-            self.progress.describe(cell.label, f"cell {number}/{len(work)}")
+            self.progress.describe(cell.label, f"cell {number}/{len(work)}", cell)
             try:
                 remove(self.store.folder(cell.id) / FREED)
                 made += sum(self._make(cell, shard) for shard in shards)
@@ -141,11 +151,11 @@ class Sampling:
     def _make(self, cell: Cell, shard: ShardRange) -> int:
         found = self.store.examine(cell.id, shard, self.wanted(cell))
         if not isinstance(found, Flaw) and found["code"] == self.session.code:  # another process made it meanwhile
-            self.progress.advance((cell.nfe or 0) * shard.size)
+            self._advance(cell, shard.size)
             return 0
         begin = time.perf_counter()
         extractor = self.loaded.extractor(cell)
-        advance = self.progress.advance if cell.nfe is not None else _nothing
+        advance = partial(self._advance, cell)
         samples = run_shard(self.loaded.model(cell), cell, shard, extractor, self.images, advance)
         info = {
             "nfe": samples.nfe,
@@ -163,8 +173,9 @@ class Sampling:
         """Note that a cell could not be sampled, and why: a record, never a result. Raises StoreError."""
         self.failed[cell.id] = reason
         write_sealed(self.store.folder(cell.id) / FAILED, {"reason": reason})
+        self.progress.failed(cell)
         self.progress.note(f"failed: {cell.label}: {reason}")
 
-
-def _nothing(evaluations: int) -> None:
-    """No progress: how many evaluations an adaptive sampler needs in all is not known."""
+    def _advance(self, cell: Cell, samples: int) -> None:
+        self.progress.sampled(cell, samples)
+        self.progress.advance(self._seconds(cell) * samples)

@@ -23,6 +23,7 @@ from diffbench.comparison.side import RunSide
 from diffbench.comparison.verdict import ALPHA, verdicts
 from diffbench.document.words import counted
 from diffbench.errors import Inconclusive, OtherCode, StoreError, UsageError
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import pick_device
 from diffbench.runner.engine import execute
 from diffbench.runner.loaded import Loaded
@@ -114,6 +115,7 @@ def self_test(
     device: str | None = None,
     quiet: bool = False,
     tell: Callable[[str], None] = lambda line: None,
+    consent: Consent = TENSORS_ONLY,
 ) -> SelfTest:
     """Sample a run's suite with another seed, and count false alarms of the comparison.
 
@@ -129,6 +131,7 @@ def self_test(
         device: as of ``run``.
         quiet: no progress of sampling.
         tell: is told what it will cost.
+        consent: what checkpoints may do beyond giving tensors.
 
     Raises:
         Inconclusive: cells have fewer than 50 samples, or no score has values for each sample.
@@ -144,14 +147,14 @@ def self_test(
     other = (suite.seed + 1) % 2**32 if seed is None else seed
     if other == suite.seed:
         raise UsageError(f"{other} is the seed of {run} itself; give another --seed")
-    cells, loaded = _cells(run, suite), Loaded(pick_device(device or suite.run.device))
+    cells, loaded = _cells(run, suite), Loaded(pick_device(device or suite.run.device), consent)
     alike = answer_alike(run, distinct(cells), loaded)
     if apart := [cell for cell in cells if cell.id not in alike]:
         raise OtherCode(f"{run}: {apart[0].label} was sampled by other code than today's; sample it again first")
     again = out or run.parent / f"{run.name}-selftest-{other}"
     tell(f"sampling {counted(len(distinct(cells)), 'cell')} of {run} again with seed {other} into {again}")
     fresh = suite.model_copy(update={"seed": other, "timing": suite.timing.model_copy(update={"seconds": 0.0})})
-    execute(fresh, again, device, None, quiet)
+    execute(fresh, again, device, None, quiet, consent=consent)
     gated = gates or [choice.name for choice in suite.metrics if choice.name not in UNGATED]
     sides = (RunSide.open(run), RunSide.open(again))
     direct = compare(*sides, {metric: Margin(0.0, False) for metric in gated}, alpha, adjust)

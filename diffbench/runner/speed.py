@@ -9,6 +9,7 @@ from statistics import median
 import torch
 
 from diffbench.diffusion.noise import NoiseSource
+from diffbench.models.consent import TENSORS_ONLY, Consent
 from diffbench.runner.devices import device_name, pick_device, synchronise
 from diffbench.runner.loaded import Loaded
 from diffbench.scoring.images import quantise
@@ -43,7 +44,8 @@ def _rate(cell: Cell, loaded: Loaded) -> Rate:
         if extractor is not None:
             extractor(images)
 
-    evaluation = _seconds(lambda: model.denoiser(x_hat, sigma), model.device)
+    denoiser = model.denoiser_of(range(batch), cell.seed)
+    evaluation = _seconds(lambda: denoiser(x_hat, sigma), model.device)
     return Rate(_seconds(features, model.device) / batch, evaluation / batch)
 
 
@@ -60,9 +62,9 @@ def _seconds(call: Callable[[], object], device: torch.device) -> float:
     return median(spent)
 
 
-def probe_device(cells: Iterable[Cell], device: str) -> Rates:
+def probe_device(cells: Iterable[Cell], device: str, consent: Consent = TENSORS_ONLY) -> Rates:
     """Rates of the models of ``cells`` on a device that is named as in a suite. Raises what loading them raises."""
-    loaded = Loaded(pick_device(device))
+    loaded = Loaded(pick_device(device), consent)
     chosen = list(cells)
     for cell in chosen:
         loaded.check(cell)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from diffbench.errors import StoreError, one_line
-from diffbench.models.diffusers_pipeline import Model
+from diffbench.models.model import Model
 from diffbench.runner.devices import peak_memory_mb, reset_peak_memory, synchronise
 from diffbench.runner.execute import make_sampler, sample_images
 from diffbench.store.sealed import read_sealed

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,12 +17,10 @@ from torch import Tensor, nn
 
 from diffbench import shipped
 from diffbench.errors import ScoringError, UsageError, WeightsError
+from diffbench.scoring.known import BACKBONES, INCEPTION_RESIZES, find_backbone, installed, known_extractors
 from diffbench.scoring.mnist_features import CLASSES, FEATURE_DIM, MnistFeatures
-from diffbench.scoring.resize import RESIZES
-from diffbench.scoring.transformers_extractor import BACKBONES, find_backbone, load_backbone
+from diffbench.scoring.transformers_extractor import load_backbone
 from diffbench.scoring.weights import INCEPTION, base_name, find_weights
-
-GROUP = "diffbench.extractors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +142,6 @@ class _Embedded:
 _EMBEDDED = {"mnist-features": _Embedded(MnistFeatures, FEATURE_DIM, CLASSES, (1, 28, 28))}
 
 
-def known_extractors() -> list[str]:
-    """Names of all extractors: the embedded, those whose weights lie elsewhere, and those of installed packages."""
-    inception = [INCEPTION, *(f"{INCEPTION}:{resize}" for resize in RESIZES if resize != "tf1")]
-    return [*_EMBEDDED, *inception, *BACKBONES, *(point.name for point in entry_points(group=GROUP))]
-
-
 def load_extractor(name: str, device: str | torch.device = "cpu") -> Extractor:
     """Load an extractor by name, after checking the sha256 of its weights.
 
@@ -163,15 +154,14 @@ def load_extractor(name: str, device: str | torch.device = "cpu") -> Extractor:
     """
     if name in _EMBEDDED:
         return _embedded(name, device)
-    if base_name(name) == INCEPTION and (name == INCEPTION or name.partition(":")[2] in RESIZES):
+    if base_name(name) == INCEPTION and (name == INCEPTION or name.partition(":")[2] in INCEPTION_RESIZES):
         path, sha256 = find_weights(name)
         return inception_extractor(path, sha256, name, device)
     if name in BACKBONES:
         return backbone_extractor(name, find_backbone(name), device)
-    for point in entry_points(group=GROUP):
-        if point.name == name:
-            made: Extractor = point.load()(torch.device(device))
-            return made
+    if (point := installed().get(name)) is not None:
+        made: Extractor = point.load()(torch.device(device))
+        return made
     raise UsageError(f"no extractor {name!r}: known are {', '.join(known_extractors())}")
 
 

@@ -1,15 +1,11 @@
 """DINOv2 and CLIP as extractors, by transformers (the extra ``hub``), from safetensors on this machine alone.
 
-Each lies in a folder of its name (``config.json``, ``model.safetensors``) under ``$DIFFBENCH_WEIGHTS``, or in the cache
-of the Hugging Face hub. Nothing is downloaded, no code of a repository is run.
+Nothing is downloaded, no code of a repository is run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,35 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from diffbench.errors import UsageError, WeightsError
+from diffbench.scoring.known import BACKBONES, Backbone, find_backbone
 from diffbench.scoring.resize import pillow_bicubic
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """What is known of a network before it is loaded: its repository, class, output, and how images get to it."""
-
-    repository: str
-    kind: str
-    output: str
-    resize: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-
-BACKBONES: Mapping[str, Backbone] = {
-    # Stein et al. 2023 and their dgm-eval: the class token after the last norm, images by Pillow's bicubic.
-    "dinov2-vitl14": Backbone("facebook/dinov2-large", "Dinov2Model", "pooler_output", "pillow-bicubic", *_IMAGENET),
-    "clip-vitb32": Backbone(
-        "openai/clip-vit-base-patch32", "CLIPVisionModelWithProjection", "image_embeds", "pillow-bicubic", *_CLIP
-    ),
-    # Jayasumana et al. 2024: torch's bicubic without antialiasing, as in their code's port.
-    "clip-vitl14-336": Backbone(
-        "openai/clip-vit-large-patch14-336", "CLIPVisionModelWithProjection", "image_embeds", "bicubic", *_CLIP
-    ),
-}
 
 
 class Normalised(nn.Module):
@@ -73,27 +42,6 @@ class Normalised(nn.Module):
         pixels = (resized / 255 - self.mean) / self.std
         features: Tensor = getattr(self.network(pixel_values=pixels), self.output)
         return features, features.new_zeros((len(features), 0))
-
-
-def find_backbone(name: str) -> Path:
-    """The folder of a network's files. Raises WeightsError: nowhere on this machine; it says where they should be."""
-    backbone = BACKBONES[name]
-    own = os.environ.get("DIFFBENCH_WEIGHTS")
-    if own and (Path(own) / name / "model.safetensors").is_file():
-        return Path(own) / name
-    try:
-        from huggingface_hub import snapshot_download
-
-        found = Path(snapshot_download(backbone.repository, local_files_only=True))
-        if (found / "model.safetensors").is_file():
-            return found
-    except Exception as error:  # not installed, not cached; both say the same to us
-        del error
-    places = f"{own}/{name}/" if own else f"a folder {name}/ of $DIFFBENCH_WEIGHTS"
-    raise WeightsError(
-        f"{name} needs config.json and model.safetensors of {backbone.repository} in {places}, or in the cache of the "
-        "Hugging Face hub"
-    )
 
 
 def load_backbone(name: str, folder: Path) -> tuple[Normalised, int, str]:

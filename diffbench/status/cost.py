@@ -37,11 +37,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates by model and batch size, the device they hold for, and where they come from."""
+    """Rates by model and batch size, the device they hold for, and where they come from.
+
+    ``lacking``: which models have none and why, if there is more to say than that no run tells; ``apart``: what of
+    sampling is not in them.
+    """
 
     by: Mapping[Key, Rate]
     device: str | None
     basis: str
+    lacking: str | None = None
+    apart: str | None = None
 
     def of(self, cell: Cell) -> Rate | None:
         """The rate of a cell's model at its batch size."""

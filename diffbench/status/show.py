@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.text import Text
 
+from diffbench.columns import Columns
 from diffbench.document.words import counted, text_of
+from diffbench.inert import printable
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
 from diffbench.suite.solution import NAME as SOLUTION
@@ -68,22 +70,18 @@ def _row(state: CellState, rates: Rates, images: int) -> dict[str, Any]:
     }
 
 
-def states_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line a cell, model by model; reasons stand below the table (:func:`reasons`)."""
+def states_table(rows: Sequence[dict[str, Any]]) -> Columns:
+    """One line a cell, all of it printable, model by model; reasons stand below the table (:func:`reasons`)."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    lines = [_line(row) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
-    table = Table(box=None, pad_edge=False)
-    for place, name in enumerate(
-        ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
-    ):
-        # A narrow terminal may cut names short, never numbers.
-        width = max((len(line[place]) for line in lines), default=0) if place in range(2, 7) else None
-        table.add_column(name, justify="right" if place in range(3, 7) else "left", no_wrap=True, min_width=width)
+    lines = [tuple(map(printable, _line(row))) for row in sorted(rows, key=lambda row: models.index(row["model"]))]
+    names = ("model", "sampler", "budget", "NFE", "samples to do", "evaluations", "time", "state")
+    drawn: list[list[Text]] = []
     for before, line in zip([None, *lines], lines, strict=False):
         if before is not None and before[0] != line[0]:
-            table.add_row()
-        table.add_row("" if before is not None and before[0] == line[0] else line[0], *line[1:])
-    return table
+            drawn.append([])
+        again = before is not None and before[0] == line[0]
+        drawn.append([Text(text) for text in ("" if again else line[0], *line[1:])])
+    return Columns(names, drawn, numbers=range(3, 7), whole=(2,))
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -146,10 +144,12 @@ def _time(states: Sequence[CellState], rates: Rates) -> str:
     work = [(state.cell, state.samples_missing) for state in states if state.cell.same_as is None]
     seconds = rates.seconds((cell, count) for cell, count in work if count and cell.nfe is not None)
     if seconds is not None:
-        apart = "timing pass and scoring"
+        apart = "timing pass and scoring" if rates.apart is None else f"{rates.apart}, timing pass and scoring"
         if any(count and cell.nfe is None for cell, count in work):
             apart = f"adaptive cells, {apart}"
         return f"time: about {duration(seconds)} on {rates.device} (by {rates.basis}), {apart} apart"
+    if rates.lacking is not None:
+        return f"time: unknown; {rates.lacking}"
     unknown = sorted({cell.model for cell, count in work if count and rates.of(cell) is None})
     where = f"no earlier run on {rates.device} tells" if rates.device else "no earlier run tells"
     verb = "is" if len(unknown) == 1 else "are"

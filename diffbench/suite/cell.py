@@ -9,6 +9,7 @@ from typing import Any, Literal
 from diffbench.diffusion.grid import TimeGrid
 from diffbench.document.words import text_of
 from diffbench.models.card import Card
+from diffbench.models.condition import Condition
 from diffbench.store.shards import X0
 from diffbench.suite.identity import model_key
 
@@ -25,6 +26,8 @@ class Cell:
         card: the model's card, with the cell's clip range.
         dtype: the network's.
         channels_last: the network's memory layout.
+        compile: whether the network is compiled, and how.
+        condition: labels or prompts of its samples, and the guidance; None for a model that takes none.
         sampler: the suite's id of the sampler.
         method: its catalog name.
         method_options: its options, complete.
@@ -49,6 +52,8 @@ class Cell:
     card: Card
     dtype: str
     channels_last: bool
+    compile: bool | str
+    condition: Condition | None
     sampler: str
     method: str
     method_options: dict[str, Any]
@@ -80,7 +85,7 @@ class Cell:
     @property
     def model_key(self) -> str:
         """Key of the cell's model in probes and sessions (``suite/identity.py``)."""
-        return model_key(self.card, self.dtype, self.channels_last)
+        return model_key(self.card, self.dtype, self.channels_last, self.compile, self.condition)
 
     @property
     def artefacts(self) -> list[str]:

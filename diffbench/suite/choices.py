@@ -1,138 +1,18 @@
-"""The entries of a suite's lists: models, samplers, grids and metrics, each a bare name or a mapping with options."""
+"""Grids and metrics of a suite, each a bare name or a mapping with options."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import COSTS, GRIDS, LIKELIHOOD, METRICS
-from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
-from diffbench.document.tree import UNREADABLE
+from diffbench.document.spec import Spec, fault, option_faults
 from diffbench.document.words import Says, shown, unknown
-from diffbench.errors import CardError
-from diffbench.models.card import Card, Range, load_card, looks_like_path, range_fault, shipped_models
-from diffbench.models.lent import lent_card
 
-Dtype = Literal["float32", "bfloat16", "float16"]
 Values = Annotated[tuple[Any, ...], Field(min_length=1, max_length=10_000)]
-
-
-class ModelSweep(Spec):
-    """Axes of a model: one cell for every combination."""
-
-    dtype: Annotated[tuple[Dtype, ...], Field(min_length=1)] | None = None
-    clip: Annotated[tuple[Range | None, ...], Field(min_length=1, max_length=1000)] | None = None
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """No value twice, and every clip range must rise."""
-        for key in ("dtype", "clip"):
-            yield from repeated((key,), given.get(key))
-        clips = given.get("clip")
-        for index, clip in enumerate(clips if isinstance(clips, tuple) else ()):
-            for problem in range_fault("clip", clip):
-                yield InitErrorDetails(type=problem["type"], loc=("clip", index), input=clip)
-
-
-class ModelChoice(Spec):
-    """A model: the ``name`` of a shipped one, or ``source``, a folder or card. ``clip`` unset: the card's."""
-
-    id: Name
-    name: str | None = None
-    source: str | None = None
-    dtype: Dtype | None = None
-    clip: Range | None = None
-    sweep: ModelSweep = ModelSweep()
-
-    @classmethod
-    def prepare(cls, value: Any, context: Any) -> Any:
-        """A bare name or path to a mapping; sources made absolute; the id defaults to the card's name."""
-        if isinstance(value, str):
-            value = {"source" if looks_like_path(value) else "name": value}
-        if not isinstance(value, dict):
-            return value
-        source = value.get("source")
-        if isinstance(source, str) and "://" not in source:
-            value = {**value, "source": str(Path((context or {}).get("directory", "."), source).absolute())}
-        if "id" in value:
-            return value
-        try:
-            return {**value, "id": _card_of(value, context).name}
-        except CardError:
-            return {**value, "id": UNREADABLE}
-
-    @classmethod
-    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
-        """Exactly one card, and it must be readable."""
-        name, source = given.get("name"), given.get("source")
-        if (name is None) == (source is None):
-            yield fault((), 'give either "name" (a shipped model) or "source" (a folder or card)', given)
-        elif isinstance(source, str) and "://" in source:
-            yield fault(("source",), f"{shown(source)}: sources with :// are not implemented yet", source)
-        elif isinstance(name, str) or isinstance(source, str):
-            try:
-                card = _card_of(given, context)
-            except CardError as error:
-                yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
-            else:
-                yield from _latent_clips(card, given)
-        yield from range_fault("clip", given.get("clip"))
-        sweep = given.get("sweep")
-        for key in sweep if isinstance(sweep, dict) else ():
-            if key in given and key in ModelSweep.model_fields:
-                yield fault(("sweep", key), f"{key} is fixed above; give it once", sweep, at_key=True)
-
-    def card(self) -> Card:
-        """The model's card, read from disk. Raises CardError."""
-        return _read_card(self.name, self.source)
-
-
-def _latent_clips(card: Card, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
-    """Clip ranges, fixed or swept, of a model whose latents have no range."""
-    sweep = given.get("sweep")
-    swept = sweep.get("clip") if isinstance(sweep, dict) else None
-    clips: list[tuple[tuple[str | int, ...], Any]] = [(("clip",), given.get("clip"))]
-    clips += [(("sweep", "clip", index), clip) for index, clip in enumerate(swept if isinstance(swept, tuple) else ())]
-    for path, clip in clips if card.codec is not None else ():
-        if clip is not None:
-            message = f"{shown(clip)} is not allowed; {card.name} samples latents, which have no range to clip to"
-            yield fault(path, message, clip)
-
-
-def _card_of(given: Mapping[str, Any], context: Any) -> Card:
-    """The card of a model as it is given; read once for all checks of a suite."""
-    name, source = given.get("name"), given.get("source")
-    known: dict[tuple[str, str], Card | CardError] = (context or {}).get("cards", {})
-    key = repr(name), repr(source)
-    if key not in known:
-        try:
-            known[key] = _read_card(name, source)
-        except CardError as error:
-            known[key] = error
-    found = known[key]
-    if isinstance(found, CardError):
-        raise found
-    return found
-
-
-def _read_card(name: Any, source: Any) -> Card:
-    if source is not None:
-        if not isinstance(source, str) or "://" in source:
-            raise CardError(f"no card at {shown(source)}")
-        return load_card(Path(source))
-    if (lent := lent_card(name)) is not None:
-        return lent
-    if not isinstance(name, str) or name not in shipped_models():
-        raise CardError(unknown("model", name, shipped_models()) + _path_hint(name))
-    return load_card(name)
-
-
-def _path_hint(name: Any) -> str:
-    return "; a folder or card is given as source" if isinstance(name, str) and looks_like_path(name) else ""
 
 
 def split(value: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -145,6 +25,7 @@ class GridChoice(Spec):
     """A time grid by kind, with its options beside."""
 
     kind: Annotated[str, Says("the kind of a grid")]
+    """The kind of noise levels (diffbench list grids); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod
@@ -178,6 +59,7 @@ class MetricChoice(Spec):
     """A quality metric of the catalog, with all its options."""
 
     name: Annotated[str, Field(alias="metric"), Says("the name of a metric")]
+    """The name of a metric (diffbench list metrics); its options stand beside."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod

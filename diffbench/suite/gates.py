@@ -22,6 +22,12 @@ EXACT = "exact"
 DEFAULT = 0.01
 """Default margin, a share of the base's value."""
 
+FailOn = Literal["worse", "inconclusive", "nothing"]
+"""What a comparison fails on, apart from what is missing."""
+
+MARGIN = r"([0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+)(%?)"
+"""A margin as text: digits, and a percent sign if it is a share."""
+
 GATED = (*METRICS, *COSTS, NFE)
 """Everything that a gate can be about."""
 
@@ -40,7 +46,7 @@ class Margin:
     def read(cls, value: Any) -> Margin:
         """A margin from ``2%`` or a number. ValueError, in words, for anything else."""
         text = str(value)
-        match = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)(%?)", text)
+        match = re.fullmatch(MARGIN, text)
         if match is None or isinstance(value, bool):
             raise ValueError(f"{shown(value)} is no margin; expected {_EXPECTED}")
         return cls(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
@@ -60,24 +66,35 @@ class Comparing(Spec):
     """
 
     baseline: Annotated[str, Field(min_length=1), Says("the path of a run folder or of a baseline file")]
+    """A run folder, or a file of diffbench baseline; relative paths start at the suite file."""
     gates: (
         Annotated[dict[str, _Gate], Says("a mapping of metrics to margins, such as {fid: 2%, nfe: exact}")] | None
     ) = None
+    """Metrics that decide, each with how much worse it may be: {fid: 2%, kid: 0.001, nfe: exact}."""
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """False alarms of the whole table."""
     adjust: Literal["holm", "bh"] = "holm"
-    fail_on: Literal["worse", "inconclusive", "nothing"] = "worse"
+    """holm: the chance of one false alarm; bh: their share among all."""
+    fail_on: FailOn = "worse"
+    """What ends a run with exit code 1 (worse) or 3 (inconclusive, too)."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
         """The baseline's path made absolute; every gate's margin as text, out of its mapping."""
         if not isinstance(value, dict):
             return value
-        baseline, gates = value.get("baseline"), value.get("gates")
-        if isinstance(baseline, str) and baseline:
-            value = {**value, "baseline": str(Path((context or {}).get("directory", "."), baseline).absolute())}
+        value, gates = cls.anchored(value, (context or {}).get("directory", Path())), value.get("gates")
         if isinstance(gates, dict):
             value = {**value, "gates": {metric: _margin(gate) for metric, gate in gates.items()}}
         return value
+
+    @classmethod
+    def anchored(cls, value: dict[str, Any], directory: Path) -> dict[str, Any]:
+        """The mapping with a relative baseline made absolute."""
+        baseline = value.get("baseline")
+        if not isinstance(baseline, str) or not baseline:
+            return value
+        return {**value, "baseline": str(Path(directory, baseline).absolute())}
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:

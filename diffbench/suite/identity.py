@@ -11,8 +11,10 @@ from typing import Any
 from diffbench.catalog import SAMPLERS
 from diffbench.catalog.diffusers import diffusers_version
 from diffbench.diffusion.grid import TimeGrid
-from diffbench.errors import UsageError
+from diffbench.errors import CardError, UsageError
 from diffbench.models.card import Card
+from diffbench.models.card_parts import Codec
+from diffbench.models.condition import Condition
 
 VERSION = "diffbench-cell-v2"
 
@@ -56,6 +58,19 @@ def code_of(method: str) -> str | None:
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
+def _code_of_factory(factory: str) -> str:
+    """The sha256 of the file of a network's factory, found without importing anything. CardError if there is none."""
+    top, *below = factory.partition(":")[0].split(".")
+    spec = find_spec(top)
+    places = [Path(place, *below) for place in (spec.submodule_search_locations or ())] if spec is not None else []
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    files += [Path(spec.origin)] if spec is not None and spec.origin is not None and not below else []
+    for file in files:
+        if file.is_file():
+            return hashlib.sha256(file.read_bytes()).hexdigest()
+    raise CardError(f"network factory {factory}: no such module on the path; PYTHONPATH says where to look")
+
+
 def of_model(card: Card) -> dict[str, Any]:
     """The part of an identity that a card decides; its ``clip`` is the cell's.
 
@@ -63,13 +78,13 @@ def of_model(card: Card) -> dict[str, Any]:
     """
     what = {
         "weights": card.weights_sha256,
-        "network": None if card.network is None else card.network.model_dump(),
+        "network": None if card.network is None else card.network.model_dump(exclude_defaults=True),
         "prediction": card.prediction,
         "schedule": card.schedule_object().to_dict(),
         "time_scale": card.time_scale,
         "range": card.data.range,
         "shape": card.data.shape,
-        "codec": None if card.codec is None else card.codec.model_dump(),
+        "codec": None if card.codec is None else _codec(card.codec),
         "clip": card.clip,
     }
     if card.conditioning != "time" or card.sigma_data is not None:  # left out elsewhere: those ids stay as they were
@@ -78,12 +93,29 @@ def of_model(card: Card) -> dict[str, Any]:
         what["variance"] = card.variance
     if card.analytic is not None:
         what["analytic"] = card.analytic.model_dump()
+    if card.labels is not None or card.text is not None:
+        parts = {"labels": card.labels, "text": card.text}
+        what["conditioned"] = {key: None if part is None else part.model_dump() for key, part in parts.items()}
+    if card.network is not None and card.network.factory is not None:
+        what["factory"] = _code_of_factory(card.network.factory)
     return what
 
 
-def model_key(card: Card, dtype: str, channels_last: bool) -> str:
-    """What a model's answers to the probe, and its speed, are known by: the card's part, precision, memory layout."""
+def _codec(codec: Codec) -> dict[str, Any]:
+    """Without a shift, as codecs were known before they could have one."""
+    given = codec.model_dump()
+    return given if codec.shift else {key: value for key, value in given.items() if key != "shift"}
+
+
+def model_key(
+    card: Card, dtype: str, channels_last: bool, compiled: bool | str = False, condition: Condition | None = None
+) -> str:
+    """What a model's answers to the probe, and its speed, are known by: all that decides what its network computes."""
     what = {"model": of_model(card), "dtype": dtype, "channels_last": channels_last, "extractor": card.extractor}
+    if compiled:
+        what["compile"] = compiled
+    if condition is not None:
+        what["condition"] = condition.model_dump()
     return digest({"version": VERSION, **what})
 
 
@@ -100,6 +132,8 @@ def identity(
     grid: TimeGrid | None,
     dtype: str,
     channels_last: bool,
+    compile: bool | str,
+    condition: Condition | None,
     batch_size: int,
     shard: int,
     seed: int,
@@ -117,8 +151,8 @@ def identity(
         "options": options,
         "grid": None if grid is None else _stable(grid),
         "final": None if grid is None else grid.final,
-        "guidance": None,  # their place in the id, so that ids stay when suites can say more
-        "compile": False,
+        "guidance": None if condition is None else condition.model_dump(),
+        "compile": compile,
         "dtype": dtype,
         "channels_last": channels_last,
         "batch_size": batch_size,

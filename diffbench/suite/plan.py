@@ -15,9 +15,12 @@ from diffbench.diffusion.schedule import NoiseSchedule
 from diffbench.document.words import shown
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
+from diffbench.models.condition import Condition, Guidance
 from diffbench.suite.cell import BudgetKind, Cell
-from diffbench.suite.choices import GridChoice, ModelChoice
+from diffbench.suite.checkpoint_scheduler import as_shipped, is_checkpoint
+from diffbench.suite.choices import GridChoice
 from diffbench.suite.identity import digest, identity, of_model
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.select import select
 from diffbench.suite.solution import Solutions
@@ -37,6 +40,7 @@ class _Model:
     card: Card
     schedule: NoiseSchedule
     dtype: str
+    condition: Condition | None
     options: dict[str, Any]
     identity: dict[str, Any]
 
@@ -117,6 +121,7 @@ class _Planner:
         )
 
     def cell(self, model: _Model, sampler: _Sampler, budget: Budget) -> Cell:
+        model, sampler = _as_shipped(model, sampler)
         suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
         default = ADAPTIVE_GRID if entry.adaptive else default_grid(model.schedule)
         grid_choice = choice.grid or GridChoice.model_validate(default)
@@ -133,6 +138,8 @@ class _Planner:
             grid=grid,
             dtype=model.dtype,
             channels_last=channels_last,
+            compile=suite.run.compile,
+            condition=model.condition,
             batch_size=batch_size,
             shard=suite.samples.shard,
             seed=suite.seed,
@@ -148,6 +155,8 @@ class _Planner:
             card=card,
             dtype=model.dtype,
             channels_last=channels_last,
+            compile=suite.run.compile,
+            condition=model.condition,
             sampler=choice.id,
             method=entry.name,
             method_options=sampler.complete,
@@ -172,6 +181,8 @@ class _Planner:
     def realise(self, model: _Model, sampler: _Sampler, grid: GridChoice, budget: Budget) -> TimeGrid | int | str:
         """The cell's grid, the steps of a sampler with a grid of its own, or why the cell can't be run."""
         entry, final = sampler.entry, sampler.choice.final
+        if is_checkpoint(entry):
+            return str(as_shipped(model.card, sampler.complete))
         if unmet := _unmet(entry, sampler.typed, model):
             return unmet
         if budget is None:
@@ -197,6 +208,15 @@ class _Planner:
         return self.grids[key]
 
 
+def _as_shipped(model: _Model, sampler: _Sampler) -> tuple[_Model, _Sampler]:
+    """For ``diffusers:checkpoint`` the scheduler of the model's own checkpoint, if there is one, and no other clip."""
+    found = as_shipped(model.card, sampler.complete) if is_checkpoint(sampler.entry) else ""
+    if isinstance(found, str):
+        return model, sampler
+    card = model.card.model_copy(update={"clip": None})
+    return replace(model, card=card, identity=of_model(card)), replace(sampler, entry=found[0], complete=found[1])
+
+
 def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
     """What a sampler needs and the model does not offer, in words."""
     schedule, needs = model.schedule, entry.needs_of(options)
@@ -211,16 +231,25 @@ def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
 
 
 def _models(choice: ModelChoice, dtype: str) -> Iterator[_Model]:
-    card = choice.card()
+    card = choice.read_card()
     schedule = card.schedule_object()
-    swept = {key: getattr(choice.sweep, key) for key in ("dtype", "clip") if getattr(choice.sweep, key) is not None}
+    axes = ("dtype", "clip", "guidance")
+    swept = {key: getattr(choice.sweep, key) for key in axes if getattr(choice.sweep, key) is not None}
     for values in product(*swept.values()):
         options = dict(zip(swept, values, strict=True))
         clip = options.get("clip", choice.clip if "clip" in choice.model_fields_set else card.clip)
         own = card.model_copy(update={"clip": clip})
-        listed = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        listed = {key: _plain(value) for key, value in options.items()}
         own_dtype = options.get("dtype", choice.dtype or dtype)
-        yield _Model(choice.id, own, schedule, own_dtype, listed, of_model(own))
+        condition = choice.condition(options.get("guidance"))
+        yield _Model(choice.id, own, schedule, own_dtype, condition, listed, of_model(own))
+
+
+def _plain(value: Any) -> Any:
+    """A swept value as the table shows it."""
+    if isinstance(value, Guidance):
+        return value.scale if value.interval is None else {"scale": value.scale, "interval": list(value.interval)}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _samplers(choice: SamplerChoice) -> Iterator[_Sampler]:
@@ -245,6 +274,12 @@ def _grid_label(choice: GridChoice, final: Final, entry: SamplerEntry) -> str:
         return "its own"
     kind = "adaptive" if entry.adaptive else choice.kind
     options = GRIDS[choice.kind].model_validate(choice.options).model_dump(exclude_none=True)
-    said = [f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}" for key, value in options.items()]
+    said = [_said(key, value) for key, value in options.items() if value is not False]
     said += [f"final={final}"] if final != "denoise" else []
     return f"{kind}({', '.join(said)})" if said else kind
+
+
+def _said(key: str, value: Any) -> str:
+    if value is True:
+        return key
+    return f"{key}={value:g}" if isinstance(value, float) else f"{len(value)} {key}"

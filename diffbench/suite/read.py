@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from diffbench import shipped
 from diffbench.document.scalars import FORBIDDEN, needs_quotes
 from diffbench.document.source import existing, located, parse_bytes, read_document, spec_of
 from diffbench.document.tree import MAX_DEPTH, UNREADABLE, Document, Problem, at, parse
 from diffbench.document.tree import Path as KeyPath
-from diffbench.document.words import shown, unknown
-from diffbench.errors import SuiteError, SuiteProblem, UsageError
-from diffbench.models.card import looks_like_path
-from diffbench.suite.choices import GridChoice, MetricChoice, ModelChoice
+from diffbench.document.words import shown
+from diffbench.errors import SuiteError, SuiteProblem
+from diffbench.suite.choices import GridChoice, MetricChoice
+from diffbench.suite.expect import Expectation
+from diffbench.suite.extends import extended
+from diffbench.suite.find import find_suite
 from diffbench.suite.gates import Comparing
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.overrides import Overridden, apply, as_option
 from diffbench.suite.sampler_choice import SamplerChoice
 from diffbench.suite.spec import Suite
 
-
-def find_suite(path_or_name: str | Path) -> Path:
-    """Path of a suite: a file as it is, or the name of a shipped suite. UsageError if there is neither."""
-    name, path = str(path_or_name), Path(path_or_name)
-    if isinstance(path_or_name, Path) or looks_like_path(name):
-        return path
-    known = sorted(file.stem for file in shipped.suites().glob("*.yaml"))
-    if name in known:
-        return shipped.suites() / f"{name}.yaml"
-    raise UsageError(unknown("suite", name, known) + "; a file is given by its path, such as ./my.yaml")
+__all__ = ["find_suite", "read_comparing", "read_suite", "read_suite_text", "resolved", "suite_from_objects"]
 
 
 def read_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     """Read a suite file; ``overrides`` are ``dotted.key=YAML``. Raises SuiteError with all problems."""
     path = Path(path)
-    return _suite(read_document(path), str(path), overrides, {"directory": path.parent, "name": path.stem, "cards": {}})
+    document = extended(read_document(path), path.parent, (path,))
+    return _suite(document, str(path), overrides, {"directory": path.parent, "name": path.stem, "cards": {}})
 
 
 def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str] = ()) -> Suite:
@@ -47,6 +42,7 @@ def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str
         document = parse_bytes(text.encode())
     except UnicodeEncodeError:
         document = parse(text)  # reports where the lone surrogate is
+    document = extended(document, Path(), ())
     return _suite(document, name, overrides, {"directory": Path(), "name": "", "cards": {}})
 
 
@@ -67,6 +63,7 @@ def suite_from_objects(suite: Mapping[str, Any]) -> Suite:
     """A suite from the mapping that its YAML would be. Raises SuiteError, whose lines begin with the key path."""
     document = Document()
     document.value = _plain(suite, (), document.problems)
+    document = extended(document, Path(), ())
     return _suite(document, "", (), {"directory": Path(), "name": "", "cards": {}})
 
 
@@ -84,15 +81,15 @@ def _error(name: str, document: Document, problems: list[Problem], overridden: O
     """A SuiteError whose text has no line and column where there are none: in ``--set`` and in Python objects."""
     apart, in_file = list(overridden.problems), []
     for problem in problems:
-        own = Problem(existing(document.value, problem.path), problem.message, problem.position, problem.at_key)
+        own = replace(problem, path=existing(document.value, problem.path))
         text = as_option(own, overridden)
-        if text is None and not name:
+        if text is None and not (name or own.file or document.place(own.path, own.at_key)[0]):
             text = at(own.path) + own.message
         if text is None:
             in_file.append(own)
         else:
             apart.append(text)
-    placed = [SuiteProblem(*line) for line in located(in_file, document)]
+    placed = [SuiteProblem(line, column, text, file) for file, line, column, text in located(in_file, document)]
     return SuiteError(name, placed + [SuiteProblem(0, 0, text) for text in dict.fromkeys(apart)])
 
 
@@ -132,8 +129,10 @@ def resolved(suite: Suite) -> str:
     whole["budgets"] = {kind: values for kind, values in whole["budgets"].items() if values}
     for key in ("include", "exclude"):
         whole[key] = [{name: value for name, value in rule.items() if value is not None} for rule in whole[key]]
-    if suite.compare is None:
-        del whole["compare"]
+    whole["expect"] = [_expectation(row) for row in suite.expect]
+    for key in ("compare", "expect", "extends"):
+        if not whole[key]:
+            del whole[key]
     return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -156,6 +155,11 @@ def _grid(grid: GridChoice) -> dict[str, Any]:
 
 def _metric(choice: MetricChoice) -> dict[str, Any]:
     return {"metric": choice.name, **{key: _lists(value) for key, value in choice.options.items()}}
+
+
+def _expectation(row: Expectation) -> dict[str, Any]:
+    given = {**row.model_dump(mode="json"), "grid": None if row.grid is None else _grid(row.grid)}
+    return {key: _lists(value) for key, value in given.items() if value not in (None, {})}
 
 
 def _lists(value: Any) -> Any:

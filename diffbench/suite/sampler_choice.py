@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
+from math import prod
 from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import SAMPLERS, Final, SamplerEntry
-from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
-from diffbench.document.spec import Name, Spec, fault, option_faults, repeated
+from diffbench.catalog.diffusers import CHECKPOINT, PREFIX, scheduler_faults, schedulers
+from diffbench.document.spec import Name, Spec, fault, option_faults, repeated, text_of_fault
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, did_you_mean, shown, unknown
 from diffbench.suite.choices import GridChoice, Values, split
@@ -23,21 +25,27 @@ class SamplerChoice(Spec):
     """A sampler of the catalog under an id of the suite's, with its options beside; ``sweep`` makes axes of options."""
 
     id: Name
+    """Its name in tables and figures; the default is the sampler's."""
     sampler: Annotated[str, Says("the name of a sampler")]
+    """A sampler of the catalog (diffbench list samplers), or diffusers:<SchedulerClass>; its options stand beside."""
     grid: GridChoice | None = None
+    """Noise levels: a kind, or {kind: karras, rho: 7}; the default is that of the model's family."""
     final: Final = "denoise"
+    """denoise: the last step lands on x0; sigma_min: the last noise level is not evaluated."""
     sweep: dict[str, Values] = {}
+    """Axes: one cell for every combination of the options' values, such as {eta: [0.0, 0.5, 1.0]}."""
     options: dict[str, Any] = Field(default={}, exclude=True)
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
-        """A bare name to a mapping; options split off; the id defaults to the sampler's name."""
+        """A bare name to a mapping; options split off; the id defaults to the sampler's or class's name."""
         value = {"sampler": value} if isinstance(value, str) else value
         if not isinstance(value, dict):
             return value
         value = split(value, ("id", "sampler", "grid", "final", "sweep"))
         name = value.get("sampler")
-        return {"id": name if isinstance(name, str) and name in SAMPLERS else UNREADABLE, **value}
+        known = isinstance(name, str) and name in SAMPLERS
+        return {"id": name.removeprefix(PREFIX) if known else UNREADABLE, **value}
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -53,8 +61,8 @@ class SamplerChoice(Spec):
             sweep = sweep if isinstance(sweep, dict) else {}
             yield from _fixed_faults(SAMPLERS[name], options, sweep)
             yield from _ends_faults(SAMPLERS[name], given.get("grid"))
-            for key, values in sweep.items():
-                yield from _swept_faults(SAMPLERS[name], options, key, values)
+            found = [one for key in sweep for one in _swept_faults(SAMPLERS[name], options, key, sweep[key])]
+            yield from found or _joint_faults(SAMPLERS[name], options, sweep)
         elif "sampler" not in given:
             for key in options:
                 if meant := did_you_mean(key, ("sampler", "grid", "final", "sweep", "id")):
@@ -63,14 +71,17 @@ class SamplerChoice(Spec):
 
 def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
     """Problems of a ``diffusers:`` sampler that its class decides."""
-    if scheduler not in schedulers():
+    if scheduler not in schedulers() and scheduler != CHECKPOINT:
         yield fault(("sampler",), unknown("scheduler of diffusers", scheduler, schedulers()), scheduler)
         return
+    name = "a checkpoint's scheduler" if scheduler == CHECKPOINT else scheduler
     if given.get("grid") is not None:
-        yield fault(("grid",), f"the grid of {scheduler} is its own; leave grid out", given["grid"], at_key=True)
+        yield fault(("grid",), f"the grid of {name} is its own; leave grid out", given["grid"], at_key=True)
     if given.get("final", "denoise") != "denoise":
-        yield fault(("final",), f"{scheduler} ends as its config says; leave final out", given["final"], at_key=True)
+        yield fault(("final",), f"{name} ends as its config says; leave final out", given["final"], at_key=True)
     options = given["options"]
+    if scheduler == CHECKPOINT:  # the plan knows the classes
+        return
     for path, said in scheduler_faults(scheduler, options.get("config"), options.get("step")):
         yield fault(path or ("sampler",), said, given, at_key=bool(path))
     given_sweep = given.get("sweep")
@@ -104,10 +115,30 @@ def _fixed_faults(
             yield problem
 
 
+def _joint_faults(
+    entry: SamplerEntry, options: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterable[InitErrorDetails]:
+    """The first combination of swept values that are fine one by one, but not together."""
+    if not all(isinstance(values, tuple) for values in sweep.values()) or prod(map(len, sweep.values())) > 100_000:
+        return
+    for values in product(*sweep.values()):
+        chosen = dict(zip(sweep, values, strict=True))
+        for problem in option_faults(entry.options, {**options, **chosen}) if chosen else ():
+            if not problem["loc"]:
+                said = ", ".join(f"{key}={shown(value)}" for key, value in chosen.items())
+                yield fault(("sweep",), f"{said}: {text_of_fault(problem)}", sweep)
+                return
+
+
 def _swept_faults(entry: SamplerEntry, options: Mapping[str, Any], key: str, values: Any) -> Iterable[InitErrorDetails]:
     known = entry.options.model_fields
     if key in ("grid", "final"):
-        yield fault(("sweep", key), f"sweeping {key} is not implemented yet", values, at_key=True)
+        yield fault(
+            ("sweep", key),
+            f"sweeping {key} is not implemented yet; give one sampler for each, with ids",
+            values,
+            at_key=True,
+        )
     elif key not in known:
         yield fault(("sweep", key), unknown(f"option of {entry.name}", key, known), values, at_key=True)
     elif key in options:

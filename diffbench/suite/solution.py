@@ -110,6 +110,8 @@ def _cell(cell: Cell, grid: TimeGrid) -> Cell:
         grid=grid,
         dtype=cell.dtype,
         channels_last=cell.channels_last,
+        compile=cell.compile,
+        condition=cell.condition,
         batch_size=cell.batch_size,
         shard=cell.shard,
         seed=cell.seed,

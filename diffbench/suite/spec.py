@@ -11,10 +11,12 @@ from pydantic_core import InitErrorDetails
 
 from diffbench.document.spec import Name, Spec, fault, repeated
 from diffbench.document.words import Says
-from diffbench.models.card import Version1
+from diffbench.models.card_parts import Version1
 from diffbench.suite import rules
-from diffbench.suite.choices import Dtype, MetricChoice, ModelChoice
+from diffbench.suite.choices import MetricChoice
+from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import Comparing
+from diffbench.suite.model_choice import Dtype, ModelChoice
 from diffbench.suite.sampler_choice import SamplerChoice
 
 DEFAULT_BATCH = 128
@@ -35,7 +37,9 @@ class Samples(Spec):
     """``n`` samples a cell, made and stored in shards of ``shard`` (default: the batch size)."""
 
     n: Annotated[int, Field(ge=1, le=10_000_000)]
+    """Samples of every cell."""
     shard: Annotated[int, Field(ge=1, le=1_000_000)] = DEFAULT_BATCH
+    """Samples that are made and stored together; the default is the batch size."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:
@@ -47,7 +51,9 @@ class Budgets(Spec):
     """What every model and sampler is given: evaluations a sample (``nfe``), or steps, or both kinds."""
 
     nfe: BudgetList = ()
+    """Evaluations of the denoiser that a sample may cost, such as [5, 10, 20]."""
     steps: BudgetList = ()
+    """Steps of the sampler, whatever they cost."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -62,9 +68,13 @@ class Inclusion(Spec):
     """Further cells: a model and a sampler, with all their swept values, at one more budget."""
 
     model: str
+    """The id of one of the suite's models."""
     sampler: str
+    """The id of one of the suite's samplers."""
     nfe: Budget | None = None
+    """The budget in evaluations a sample."""
     steps: Budget | None = None
+    """The budget in steps."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -77,9 +87,13 @@ class Exclusion(Spec):
     """Cells to leave out: those that match all keys given."""
 
     model: str | None = None
+    """The id of one of the suite's models."""
     sampler: str | None = None
+    """The id of one of the suite's samplers."""
     nfe: Budget | None = None
+    """One of the suite's budgets of evaluations."""
     steps: Budget | None = None
+    """One of the suite's budgets of steps."""
 
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
@@ -98,51 +112,84 @@ class Keep(Spec):
 
     later: ClassVar[frozenset[str]] = frozenset({"features"})
     samples: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Images of each cell that are kept, from the first on."""
     trajectories: Annotated[int, Field(ge=0, le=64)] = 0
+    """Samples of each cell, from the first on, whose estimates of x0 on the way are kept as images."""
 
 
 class RunSettings(Spec):
-    """How cells are sampled. ``channels_last: auto`` is true."""
+    """How cells are sampled; ``channels_last: auto`` is true.
 
-    later: ClassVar[frozenset[str]] = frozenset({"compile", "engine", "guidance"})
+    ``compile`` runs networks through ``torch.compile``; ``cuda-graphs`` records and replays their kernels, too.
+    ``dtype`` bfloat16 and float16 are those of weights and activations; with ``amp-`` weights stay float32 and
+    operations choose (autocast).
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset({"engine"})
     device: Annotated[
         str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$"), Says("auto, cpu, cuda or cuda:<index>")
     ] = "auto"
+    """auto (the first GPU if there is one), cpu, cuda or cuda:<index>; no part of a cell's identity."""
     batch_size: Batch = DEFAULT_BATCH
+    """Samples made at once; part of a cell's identity: another one samples anew."""
     dtype: Dtype = "float32"
+    """Precision of the networks, unless a model has its own."""
     keep: Keep = Keep()
+    """What is kept beside features."""
     channels_last: Annotated[Literal["auto", True, False], BeforeValidator(_text_or_bool)] = "auto"
+    """Memory layout of the networks; auto is true."""
+    compile: Annotated[Literal[False, True, "cuda-graphs"], BeforeValidator(_text_or_bool)] = False
+    """Networks through torch.compile; cuda-graphs records and replays their kernels, too."""
 
 
 class Timing(Spec):
     """The timing pass: at most ``seconds`` in all (0: none), in batches of ``batch_size`` (default: the run's)."""
 
     seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 60.0
+    """Time for all cells together; 0: nothing is timed."""
     batch_size: Batch = DEFAULT_BATCH
+    """Samples in a timed batch; the default is the run's batch size."""
 
 
 class Suite(Spec):
     """A suite, complete: what a run folder's ``suite.yaml`` says."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"expect", "extends", "defaults", "execution", "report"})
+    later: ClassVar[frozenset[str]] = frozenset({"execution", "report"})
 
     version: Version1 = 1
+    """Version of the suite language."""
+    extends: Annotated[str, Says("the path of a suite file, or the name of a shipped suite")] | None = None
+    """A suite that this one changes: mappings are merged key by key, lists replaced (``suite/extends.py``)."""
     name: Name
+    """Name of the run folder; the default is the file's name."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Decides all noise; sample i starts from the same noise in every cell."""
     samples: Samples = Samples(n=2000)
+    """Samples of every cell: a number, or {n: 2000, shard: 250}."""
     models: Annotated[tuple[ModelChoice, ...], Field(min_length=1, max_length=1000)]
+    """What is sampled: names of shipped models, paths of folders with a card.yaml, or mappings."""
     samplers: Annotated[tuple[SamplerChoice, ...], Field(min_length=1, max_length=1000)]
+    """What samples: names (diffbench list samplers), or mappings with options beside an id."""
     budgets: Budgets = Field(
         default_factory=Budgets.model_construct
     )  # samplers that all choose their own steps need none
+    """What a sample may cost: every model and sampler is run at each."""
     include: Annotated[tuple[Inclusion, ...], Field(max_length=10_000)] = ()
+    """Further cells."""
     exclude: Annotated[tuple[Exclusion, ...], Field(max_length=10_000)] = ()
+    """Cells to leave out: those that match all keys of an entry."""
     metrics: Annotated[tuple[MetricChoice, ...], Field(min_length=1)] = tuple(
         MetricChoice.model_validate({"metric": name}) for name in ("fid", "is", "kid")
     )
+    """Quality metrics (diffbench list metrics); fid, is and kid by default."""
     run: RunSettings = RunSettings()
+    """How cells are sampled."""
     timing: Timing = Timing()
+    """The timing pass after sampling."""
     compare: Comparing | None = None
+    """The baseline that a run is held to, and how much worse each metric may be."""
+    expect: Annotated[tuple[Expectation, ...], Field(max_length=10_000)] = ()
+    """Published scores that cells are held to, each with what it was measured under."""
 
     @classmethod
     def prepare(cls, value: Any, context: Any) -> Any:

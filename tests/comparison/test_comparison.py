@@ -120,6 +120,28 @@ def test_what_is_missing_never_passes(folders):
     assert found.gate == "inconclusive" and len(found.other_code) == 3 and "other code" in as_markdown(found)
 
 
+def test_the_outcome_is_a_regression_then_a_gap_then_what_is_not_told(folders):
+    base, new = sides(folders, "base", "again")
+    same = compare(base, new)
+    row = next(row for row in same.rows if row.metric == "kid")
+
+    def verdict(**changes):
+        """The comparison with another verdict in one gated row."""
+        other = replace(row, verdict=replace(row.verdict, p_worse=0.5, **changes))
+        return replace(same, rows=tuple(other if one is row else one for one in same.rows))
+
+    def outcomes(found):
+        return tuple(found.outcome(fail_on) for fail_on in ("worse", "inconclusive", "nothing"))
+
+    assert outcomes(same) == ("pass", "pass", "pass")
+    open_, worse = verdict(word="INCONCLUSIVE", gate="inconclusive"), verdict(word="WORSE", gate="fail")
+    assert outcomes(open_) == ("pass", "inconclusive", "pass")
+    assert outcomes(worse) == ("worse", "worse", "pass")
+    for found, told in ((same, "missing"), (open_, "missing"), (worse, "worse")):
+        assert outcomes(replace(found, other_code=("a cell",))) == (told, told, "pass")
+    assert outcomes(replace(same, rows=())) == ("pass", "inconclusive", "pass"), "nothing gated"
+
+
 def test_a_folder_that_is_no_run_is_told_apart_from_a_regression(folders, tmp_path):
     with pytest.raises(StoreError, match="not a run folder"):
         RunSide.open(tmp_path)

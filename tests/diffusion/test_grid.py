@@ -30,6 +30,9 @@ def options_for(kind, schedule, points):
         ("leading", 3, [666, 333, 0]),
         ("leading", 7, [852, 710, 568, 426, 284, 142, 0]),
         ("leading", 1, [999]),
+        ("ldm", 4, [751, 501, 251, 1]),
+        ("ldm", 400, list(range(799, 0, -2))),
+        ("ldm", 1, [999]),
         ("linspace", 4, [999, 666, 333, 0]),
         ("linspace", 3, [999, 500, 0]),
         ("linspace", 1, [999]),
@@ -47,6 +50,23 @@ def test_discrete_spacings_hit_these_indices(kind, steps, expected):
 
 def test_quadratic_ends_at_four_fifths_of_the_chain():
     assert time_grid(DiscreteDDPM.from_betas("linear", 1e-4, 0.02, 6), 3, "quadratic").t.tolist() == [4, 1, 0, -1]
+
+
+def test_points_of_the_papers_quadratic_grid_count_once():
+    """The authors' seq has the same index again where it is dense: steps of no length, which change nothing."""
+    theirs = [int(s) for s in np.linspace(0, np.sqrt(1000 * 0.8), 100) ** 2]
+    grid = time_grid(DDPM, 100, "ddim-quadratic")
+    assert grid.t[:-1].tolist() == sorted(set(theirs), reverse=True) and grid.steps == len(set(theirs)) < 100
+    assert time_grid(DDPM, 20, "ddim-quadratic").steps == 20
+
+
+def test_latent_diffusions_grid_lands_on_the_first_index():
+    """Their ddim_timesteps and the alpha_bar before each: that of index 0 before the last, and no 1000 to begin at."""
+    grid = time_grid(DDPM, 200, "ldm", "sigma_min")
+    assert grid.t.tolist() == [*range(996, 0, -5), 0] and grid.steps == 200
+    assert grid.sigma[-1] == DDPM.sigma(np.array(0.0))
+    with pytest.raises(ScheduleError, match="grid ldm: 1000 points begin at index 1000, which there is not"):
+        time_grid(DDPM, 1000, "ldm")
 
 
 def test_all_indices_can_be_used():
@@ -133,7 +153,12 @@ def test_ends_default_to_the_schedule_s_and_are_exact():
 
 @pytest.mark.parametrize(
     ("schedule", "kind"),
-    [(s, kind) for s in SCHEDULES for kind in GRIDS if s.discrete or PRESETS.get(kind, (kind,))[0] != "leading"],
+    [
+        (s, kind)
+        for s in SCHEDULES
+        for kind in GRIDS
+        if s.discrete or PRESETS.get(kind, (kind,))[0] not in ("leading", "ldm")
+    ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 @pytest.mark.parametrize("steps", [1, 2, 7])

@@ -11,7 +11,7 @@ import yaml
 from diffbench import shipped
 from diffbench.diffusion.schedule import DiscreteDDPM
 from diffbench.errors import CardError
-from diffbench.models.card import load_card, shipped_models
+from diffbench.models.find import load_card, shipped_models
 
 CARD = """\
 version: 1
@@ -211,7 +211,7 @@ def test_every_key_is_needed(tmp_path: Path, key: str) -> None:
         ("network.path", "a/../../b", "network.path: "),
         ("network.path", "C:x", "network.path: "),
         ("network.class", 3, "network.class: 3 is not allowed; expected text"),
-        ("network.klass", "x", 'network.klass: unknown key "klass"; known: path, class; did you mean "class"?'),
+        ("network.klass", "x", 'network.klass: unknown key "klass"; known: path, class, config, key_map, factory'),
         ("codec", None, 'codec: null is not allowed; family "latent" needs a codec'),
         ("codec.scaling_factor", 0, "codec.scaling_factor: 0 is not allowed; expected a number above 0"),
         ("ema", "yes", 'ema: "yes" is not allowed; expected true or false'),
@@ -260,3 +260,42 @@ def test_cards_that_are_shipped_can_be_read() -> None:
         card = load_card(name)
         assert card.name == name
         assert len(card.schedule_object().to_dict()) > 1
+
+
+def test_weights_may_be_elsewhere(tmp_path: Path) -> None:
+    """Then a card needs no sha256; two such cards differ by where their weights are."""
+    hub = {"source": "hf://google/ddpm-cifar10-32@main", "note": "not averaged"}
+    card = yaml.safe_load(CARD) | {"sha256": {}, "checkpoint": hub, "flops": 1.2e10}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    found = load_card(tmp_path)
+    assert found.flops == 1.2e10 and str(found.checkpoint) == "hf://google/ddpm-cifar10-32@main (not averaged)"
+    card["checkpoint"] = {"from": "a release", "files": ["model.ckpt"]}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    other = load_card(tmp_path)
+    assert str(other.checkpoint) == "a release" and other.weights_sha256 != found.weights_sha256
+    assert other.missing is not None and other.missing.endswith("ldm; they can be had from a release")
+    assert ", model.ckpt, are not in" in other.missing
+    pinned = card | {"sha256": {"a": "a" * 64}}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(pinned))
+    apart = {key: value for key, value in pinned.items() if key != "checkpoint"}
+    weights = load_card(tmp_path).weights_sha256
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(apart))
+    assert load_card(tmp_path).weights_sha256 == weights, "files that are known are known by their sha256"
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"checkpoint": {"files": ["a"]}}, 'give either "source" (hf://owner/name@revision, or a folder) or "from"'),
+        ({"checkpoint": {"source": "a", "from": "b"}}, 'give either "source"'),
+        ({"checkpoint": {"from": "b", "files": ["../a"]}}, "expected a path inside the card"),
+        ({"flops": 0}, "flops: 0 is not allowed; expected a number above 0"),
+        ({"checkpoint": None}, "sha256: a mapping is not allowed; expected a mapping of files to their sha256"),
+    ],
+)
+def test_wrong_words_about_a_checkpoint(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    card = yaml.safe_load(CARD) | {"sha256": {}, "checkpoint": {"from": "a release"}, **changes}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(CardError) as caught:
+        load_card(tmp_path)
+    assert message in str(caught.value)

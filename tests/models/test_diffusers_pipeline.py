@@ -11,9 +11,9 @@ from diffbench import shipped
 from diffbench.diffusion.grid import time_grid
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import CardError, WeightsError
-from diffbench.models.card import load_card
 from diffbench.models.codec import LatentCodec, PixelCodec
-from diffbench.models.diffusers_pipeline import load_model
+from diffbench.models.find import load_card
+from diffbench.models.load import load_model
 from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.integrate import integrate
 

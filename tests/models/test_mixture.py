@@ -9,7 +9,7 @@ from torch import tensor
 from diffbench import shipped
 from diffbench.errors import CardError
 from diffbench.models.analytic_model import analytic_model
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 from diffbench.suite.identity import model_key, of_model
 
 CPU = torch.device("cpu")

@@ -18,8 +18,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from diffbench.diffusion.continuous import VP, SubVP  # noqa: E402
-from diffbench.models.card import load_card  # noqa: E402
-from diffbench.models.diffusers_pipeline import load_model  # noqa: E402
+from diffbench.models.find import load_card  # noqa: E402
+from diffbench.models.load import load_model  # noqa: E402
 from diffbench.runner.real_images import real_images  # noqa: E402
 from diffbench.scoring.mnist_features import MnistFeatures  # noqa: E402
 from reference_models import train as command  # noqa: E402

@@ -3,9 +3,19 @@ from dataclasses import replace
 
 import pytest
 
+from diffbench.comparison.paired import Difference
 from diffbench.document.words import slug
+from diffbench.inert import printable
 from diffbench.report.folder import open_run
-from diffbench.report.frame import Measured, main_metric, number, printable, value_and_half_width, with_interval
+from diffbench.report.frame import (
+    Measured,
+    main_metric,
+    number,
+    short_title,
+    signed,
+    value_and_half_width,
+    with_interval,
+)
 from diffbench.report.style import looks
 
 
@@ -42,6 +52,31 @@ def test_a_missing_value_is_a_dash():
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [
+        (2.0134, 0.731, "+2.01 ± 0.73"),
+        (-0.648, 0.35, "-0.65 ± 0.35"),
+        (0.03901, 0.0131, "+0.039 ± 0.013"),
+        (0.0, 0.35, "+0.00 ± 0.35"),
+        (-351.2, 120.4, "-351 ± 120"),
+        (1.2e-6, 3.4e-6, "+1.2e-6 ± 3.4e-6"),
+        (1.0, 0.0, "+1"),
+        (0.0, 0.0, "0"),
+        (-0.5, None, "-0.5"),
+        (None, None, "–"),
+    ],
+)
+def test_a_difference_is_signed_and_rounded_as_its_half_width(value, half, text):
+    se = None if half is None else half / 1.96
+    assert signed(Difference(None, None, value, se, None, None, 100, None)) == text
+
+
+def test_short_titles():
+    said = [short_title(metric) for metric in ("nfe", "fid", "seconds_per_image", "peak_memory_mb", "own")]
+    assert said == ["NFE", "FID", "s/image", "peak MB", "own"]
 
 
 def test_printable_shows_what_would_act():

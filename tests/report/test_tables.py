@@ -4,8 +4,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from diffbench import results
+from diffbench.inert import latex_text, markdown_text
 from diffbench.report.folder import open_run
-from diffbench.report.tables import latex, latex_text, markdown, markdown_text, results_table, terminal_table
+from diffbench.report.frame import cells
+from diffbench.report.tables import latex, markdown, results_table, terminal_table
 
 
 def shown(table, width=100):
@@ -59,3 +61,15 @@ def test_markdown_escapes(made_run):
     text = markdown(results_table(open_run(made_run).cells))
     assert len({line.count("|") for line in text.splitlines()}) == 1
     assert markdown_text("a|b<i>*_`[x](y)&\n") == r"a\|b\<i\>\*\_\`\[x\](y)&amp;\\u000a"
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart(new_run, tmp_path):
+    def rename(rows):
+        return [replace(r, model=f"{'m' * 60}-1", sampler=f"{'s' * 60}-{r.sampler}") for r in rows]
+
+    table = results.read(new_run(tmp_path / "run", rename, models=("ddpm-mnist",)))
+    lines = shown(table).splitlines()
+    assert max(map(len, lines)) <= 100
+    for line, name in zip(lines[1:], [cell.sampler for cell in cells(table)], strict=True):
+        word = line.split()[1 if line is lines[1] else 0]
+        assert "…" in word and word.endswith(name[-8:])

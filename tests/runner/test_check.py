@@ -9,8 +9,8 @@ from planted_checkpoints import planted, raw_and_average, with_large_latents
 from tiny_model import write_checkpoint
 
 from diffbench.errors import CardError, ImagesError, UsageError
-from diffbench.models.card import load_card
 from diffbench.models.codec import LatentCodec, PixelCodec
+from diffbench.models.find import load_card
 from diffbench.runner.check import check
 from diffbench.runner.real_images import real_images, split_images
 

@@ -22,7 +22,7 @@ from diffbench.comparison.side import RunSide
 from diffbench.errors import DiffbenchError, ImagesError, ReferenceDataError, StoreError, SuiteError, UsageError
 from diffbench.runner.export import INDEX, export_images
 from diffbench.runner.external import reference_of
-from diffbench.scoring import extractor as extractor_module
+from diffbench.scoring import known
 from diffbench.scoring.extractor import NetworkExtractor, load_extractor
 from diffbench.scoring.pictures import open_pictures
 from diffbench.scoring.reference import load_reference, read_reference
@@ -280,10 +280,8 @@ def test_a_package_adds_an_extractor(exported, monkeypatch):
         return NetworkExtractor("darkness", "0" * 64, 4, None, device, network)
 
     point = SimpleNamespace(name="darkness", load=lambda: darkness)
-    monkeypatch.setattr(
-        extractor_module, "entry_points", lambda group: [point] if group == "diffbench.extractors" else []
-    )
-    assert "darkness" in extractor_module.known_extractors()
+    monkeypatch.setattr(known, "entry_points", lambda group: [point] if group == "diffbench.extractors" else [])
+    assert "darkness" in known.known_extractors()
     rows = results.rows(diffbench.score(exported, reference=exported, extractor="darkness").frame)
     assert rows[0]["extractor"] == "darkness" and abs(rows[0]["value"]) < 1e-9 and "no classes" in rows[1]["reason"]
 

@@ -15,7 +15,7 @@ from diffbench.diffusion.analytic import GaussianMixtureDenoiser
 from diffbench.diffusion.likelihood import dequantise
 from diffbench.diffusion.noise import NoiseSource
 from diffbench.errors import ImagesError, ScheduleError, ScoringError, UsageError
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 from diffbench.runner.likelihood import likelihood
 from diffbench.runner.real_images import _digits, real_images
 from diffbench.store.sealed import read_sealed

@@ -14,7 +14,8 @@ from diffbench.errors import ScoringError, UsageError, WeightsError
 from diffbench.runner.bench_scoring import random_weights
 from diffbench.scoring import extract as extraction
 from diffbench.scoring import weights
-from diffbench.scoring.extractor import inception_extractor, known_extractors, load_extractor, takes
+from diffbench.scoring.extractor import inception_extractor, load_extractor, takes
+from diffbench.scoring.known import known_extractors
 from diffbench.scoring.resize import clean, legacy, tf1
 
 GENERATOR = torch.Generator().manual_seed(0)

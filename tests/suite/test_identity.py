@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbench.models.card import load_card
+from diffbench.models.find import load_card
 from diffbench.suite.identity import canonical_method, digest, identity, of_model
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import suite_from_objects
@@ -182,6 +182,8 @@ PARTS: dict[str, Any] = {
     "grid": Grid(),
     "dtype": "float32",
     "channels_last": False,
+    "compile": False,
+    "condition": None,
     "batch_size": 10,
     "shard": 20,
     "seed": 3,

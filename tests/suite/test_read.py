@@ -115,9 +115,9 @@ def test_the_name_defaults_to_the_files_and_sources_are_relative_to_it(tmp_path:
     assert suite.name == "my-study"
     assert suite.models[0].id == "score-vp-mnist"
     assert suite.models[0].source == str(tmp_path / "models" / "mine")
-    assert suite.models[0].card().directory == tmp_path / "models" / "mine"
+    assert suite.models[0].read_card().directory == tmp_path / "models" / "mine"
     path.write_text("models: [{id: m, source: models/mine/card.yaml}]\nsamplers: [ddim]\nbudgets: {nfe: [5]}\n")
-    assert read_suite(path).models[0].card().name == "score-vp-mnist"
+    assert read_suite(path).models[0].read_card().name == "score-vp-mnist"
 
 
 def test_problems_of_a_card_show_in_the_suite(tmp_path: Path) -> None:

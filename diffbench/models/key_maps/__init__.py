@@ -1,0 +1,1 @@
+"""Checkpoints of the original repositories as networks of diffusers: names, shapes and order of their tensors."""

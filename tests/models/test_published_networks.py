@@ -1,0 +1,30 @@
+"""What the published cards say that an evaluation costs, counted again on networks of that size."""
+
+import pytest
+from published_flops import CARDS, PARAMETERS, PUBLISHED, STAND_INS, flops, network, parameters
+
+from diffbench.models.find import load_card
+
+FOLDERS = sorted(path.parent.name for path in PUBLISHED.glob("*/card.yaml"))
+
+
+def test_every_card_has_a_network_to_count():
+    assert set(CARDS) <= set(FOLDERS) and set(CARDS.values()) - {"ddpm-cifar10"} == set(STAND_INS)
+    for name in FOLDERS:
+        assert name in CARDS or (PUBLISHED / name / "unet" / "config.json").is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counted", sorted({CARDS.get(name, name) for name in FOLDERS}))
+def test_flops_are_those_of_the_network(counted):
+    """Exactly, where the network is one of diffusers; within 8%, as the sizes, where another stands in for it."""
+    built, within = network(counted), {"rel": 0.08 if counted in STAND_INS else 1e-5}
+    found = flops(built)
+    for name in FOLDERS:
+        if CARDS.get(name, name) == counted:
+            card = load_card(PUBLISHED / name)
+            assert card.flops == pytest.approx(found, **within), name
+            assert (built.config.in_channels, built.config.sample_size) == card.sample_shape[:2]
+    if counted in PARAMETERS:
+        rounded = {"abs": 0.05} if counted not in STAND_INS else {"rel": 0.1}
+        assert parameters(built) == pytest.approx(PARAMETERS[counted], **rounded)
