@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
-from diffbench.cli.printing import say
+from diffbench.cli.group import as_json as _json
+from diffbench.cli.printing import rows_as_json, say
 from diffbench.errors import UsageError
 
 
 @click.command(short_help="Download what hf:// names need, into the hub's cache.")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-def fetch(names: tuple[str, ...]) -> None:
+@_json
+def fetch(names: tuple[str, ...], as_json: bool) -> None:
     """Download checkpoints of the Hugging Face hub: configs and safetensors of every NAME, at one commit.
 
     NAME is hf://owner/name@revision, a known model, a card, or a suite, of which all models are taken. Files that are
@@ -22,9 +24,14 @@ def fetch(names: tuple[str, ...]) -> None:
     from diffbench.models.hub import fetch as download
 
     wanted = [hub for name in names for hub in _hub_names(name)]
+    rows = []
     for hub in dict.fromkeys(wanted):
         parsed = HubName.parse(hub)
-        say(f"{parsed}: {parsed.snapshot or download(parsed)}")
+        rows.append({"name": str(parsed), "path": str(parsed.snapshot or download(parsed))})
+        if not as_json:
+            say(f"{parsed}: {rows[-1]['path']}")
+    if as_json:
+        rows_as_json(rows)
 
 
 def _hub_names(name: str) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbench.cli.printing import say
+from diffbench.cli.group import as_json as _json
+from diffbench.cli.printing import rows_as_json, say
 from diffbench.errors import UsageError
 from diffbench.inert import printable
 
@@ -24,7 +25,8 @@ _OF_FAMILY = {"ddpm": "ddpm-mnist", "latent": "ldm-mnist", "score-sde": "score-v
 @click.argument("model", metavar="[FAMILY|MODEL]", default="ddpm")
 @click.option("--out", default="my-suite.yaml", show_default=True, metavar="FILE", help="The file; - prints it.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
-def init(model: str, out: str, force: bool) -> None:
+@_json
+def init(model: str, out: str, force: bool, as_json: bool) -> None:
     """Write a commented suite to edit, for a FAMILY (ddpm, latent, score-sde), a shipped model, or a model's folder.
 
     The schema that editors complete keys by is put beside it (diffbench schema).
@@ -36,7 +38,7 @@ def init(model: str, out: str, force: bool) -> None:
     card, source = _model(model, Path() if printed else path.parent)
     text = starter(card, source, "./my-suite.yaml" if printed else _as_argument(path))
     if printed:
-        say(text.rstrip("\n"))
+        rows_as_json([{"model": card.name, "text": text}]) if as_json else say(text.rstrip("\n"))
         return
     if path.exists() and not force:
         raise UsageError(f"{path}: exists; give --force to replace it, or another --out")
@@ -44,6 +46,9 @@ def init(model: str, out: str, force: bool) -> None:
     schema = path.parent / SCHEMA_FILE
     if force or not schema.exists():
         write_atomically(schema, _schema(card=False).encode())
+    if as_json:
+        rows_as_json([{"model": card.name, "suite": str(path), "schema": str(schema)}])
+        return
     say(f"{path}: a suite for {card.name}, to edit; {schema.name} beside it is for your editor")
     say(f"diffbench run {_as_argument(path)} --smoke tries it")
 
@@ -51,7 +56,8 @@ def init(model: str, out: str, force: bool) -> None:
 @click.command(short_help="Print the JSON Schema of suites, for editors.")
 @click.option("--card", is_flag=True, help="That of model cards.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to a file instead.")
-def schema(card: bool, out: Path | None) -> None:
+@_json
+def schema(card: bool, out: Path | None, as_json: bool) -> None:
     """Print the JSON Schema of suites, with the samplers, metrics and models that are installed here.
 
     An editor with a YAML language server completes and checks a suite that begins with the line
@@ -59,11 +65,14 @@ def schema(card: bool, out: Path | None) -> None:
     """
     from diffbench.store.atomic import write_atomically
 
-    if out is None:
-        say(_schema(card).rstrip("\n"))
-        return
-    write_atomically(out, _schema(card).encode())
-    say(f"{out}: written")
+    text = _schema(card)
+    if out is not None:
+        write_atomically(out, text.encode())
+    row = {"schema": json.loads(text)} if out is None else {"path": str(out)}
+    if as_json:
+        rows_as_json([row])
+    else:
+        say(text.rstrip("\n") if out is None else f"{out}: written")
 
 
 def _schema(card: bool) -> str:

@@ -15,7 +15,7 @@ from diffbench.document.source import read_document
 from diffbench.document.words import counted, did_you_mean, expected, listed, shown, text_of
 from diffbench.errors import StoreError, UsageError
 from diffbench.models.card import Card
-from diffbench.models.find import FILE, load_card, looks_like_path
+from diffbench.models.find import FILE, known_models, load_card, looks_like_path
 from diffbench.status.show import duration, size
 from diffbench.status.stored import state_of
 from diffbench.store.sessions import read_sessions
@@ -62,10 +62,10 @@ def describe(name: str) -> Description:
 
     Raises UsageError for what is none of them, and what reading a card, a suite or a run raises.
     """
+    if name in shipped.suite_names():
+        return _suite(name, shipped.suites() / f"{name}.yaml", f"diffbench run {name}")
     if not looks_like_path(name):
-        if name in shipped.suite_names():
-            return _suite(name, shipped.suites() / f"{name}.yaml", f"diffbench run {name}")
-        if name in shipped.model_names():
+        if name in known_models():
             return _model(load_card(name), name)
         if name in SAMPLERS:
             return _sampler(SAMPLERS[name])
@@ -83,7 +83,7 @@ def describe(name: str) -> Description:
         if isinstance(content, dict) and "family" in content:
             return _model(load_card(path), name)
         return _suite(path.stem, path, f"diffbench run {name if looks_like_path(name) else f'./{name}'}")
-    known = [*shipped.suite_names(), *shipped.card_paths(), *SAMPLERS, *METRICS, *COSTS, LIKELIHOOD.name]
+    known = [*shipped.suite_names(), *known_models(), *SAMPLERS, *METRICS, *COSTS, LIKELIHOOD.name]
     what = "no such folder or file" if looks_like_path(name) else "no suite, model, sampler or metric"
     raise UsageError(f"{shown(name)}: {what}{did_you_mean(name, known)}; diffbench list has the names")
 

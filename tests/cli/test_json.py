@@ -63,3 +63,14 @@ def test_export_and_references(diffbench, here):
     given = ["moments.npz", "--name", "theirs", "--extractor", "mnist-features"]
     (row,) = rows(diffbench, "reference", "import", *given)
     assert (row["path"], row["n"], row["dimension"]) == ("theirs.json", None, 64)
+
+
+def test_init_and_schema(diffbench, tmp_path):
+    (row,) = rows(diffbench, "init", "ddpm")
+    assert row == {"model": "ddpm-mnist", "suite": "my-suite.yaml", "schema": "diffbench.schema.json"}
+    (printed,) = rows(diffbench, "init", "ddpm", "--out", "-")
+    assert printed["model"] == "ddpm-mnist" and "samplers:" in printed["text"]
+    (whole,) = rows(diffbench, "schema")
+    assert whole["schema"] == json.loads((tmp_path / "diffbench.schema.json").read_text())
+    (row,) = rows(diffbench, "schema", "--card", "--out", "card.json")
+    assert row == {"path": "card.json"} and "family" in json.loads((tmp_path / "card.json").read_text())["properties"]

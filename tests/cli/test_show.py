@@ -9,7 +9,7 @@ from diffbench.catalog import COSTS, LIKELIHOOD, METRICS, SAMPLERS
 from diffbench.suite.plan import plan
 from diffbench.suite.read import find_suite, read_suite
 
-NAMES = [*shipped.suite_names(), *shipped.model_names(), *SAMPLERS, *METRICS, *COSTS, LIKELIHOOD.name,
+NAMES = [*shipped.suite_names(), *shipped.card_paths(), *SAMPLERS, *METRICS, *COSTS, LIKELIHOOD.name,
          "diffusers:UniPCMultistepScheduler"]  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_every_name_of_the_lists_is_known(diffbench):
         assert row["name"] == name and out.startswith(f"{row['kind']} {name}")
         kinds.setdefault(row["kind"], []).append(name)
     assert sorted(kinds) == ["metric", "model", "sampler", "suite"]
-    assert set(kinds["model"]) == set(shipped.model_names()) and len(kinds["metric"]) == len(METRICS) + len(COSTS) + 1
+    assert set(kinds["model"]) == set(shipped.card_paths()) and len(kinds["metric"]) == len(METRICS) + len(COSTS) + 1
 
 
 def test_a_sampler(diffbench):

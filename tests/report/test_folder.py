@@ -1,9 +1,11 @@
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from diffbench import results
 from diffbench.errors import StoreError
 from diffbench.report.folder import open_run
 from diffbench.report.grids import mosaic, shown_budgets
@@ -71,12 +73,20 @@ def test_an_altered_shard_is_named(run):
         folder.images(folder.cells[3], 8)
 
 
-def test_a_cell_id_is_never_a_path(new_run, tmp_path):
+def test_a_cell_id_is_never_a_path(new_run, tmp_path, monkeypatch):
     def hostile(rows):
         return [replace(row, cell="../../outside", status="failed", value=None, se=None, ci_low=None, ci_high=None,
                         reason="why") for row in rows if row.metric == "fid" and row.budget == 5]  # fmt: skip
 
-    run = new_run(tmp_path / "run", hostile, models=("ddpm-mnist",))
+    with pytest.raises(StoreError, match="not an id"):
+        new_run(tmp_path / "run", hostile, models=("ddpm-mnist",))
+    anything = re.compile(".*")
+    with monkeypatch.context() as patch:  # as another program would write it
+        patch.setattr(results, "_PLAIN_NAME", anything)
+        run = new_run(tmp_path / "run", hostile, models=("ddpm-mnist",))
+    with pytest.raises(StoreError, match="not an id"):
+        draw(run)
+    monkeypatch.setattr(results, "_PLAIN_NAME", anything)
     with pytest.raises(StoreError, match="not a cell id"):
         draw(run)
 
