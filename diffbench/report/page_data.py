@@ -20,7 +20,6 @@ from diffbench.report.frame import (
     main_metric,
     models,
     number,
-    printable,
     quality_metrics,
     title,
     with_interval,
