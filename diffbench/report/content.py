@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffbench.comparison.expectation import summary
 from diffbench.report.answers import Curve, front_sentence, front_table, iso_sentence, iso_table
 from diffbench.report.answers import curves as run_curves
 from diffbench.report.convergence import orders_table, solver_errors
-from diffbench.report.expectation import RULE, expectations_table, read_rows, reasons
+from diffbench.report.expectation import Expectations, expectations
 from diffbench.report.findings import Agreement, Best, agreements, asked_once, best_per_budget
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, main_metric, models, number, title, unique
@@ -27,16 +26,6 @@ class Picture:
     alt: str
     has_csv: bool
     shown: bool = False
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """Expected beside measured: how many of each verdict, what the verdicts mean, the table, and reasons."""
-
-    summary: str
-    rule: str
-    table: Table
-    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,7 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         front=front_table(run, metric) if metric else None,
         iso=iso_table(curves, metric) if metric else None,
         orders=orders_table(run),
-        expectations=_expectations(run),
+        expectations=expectations(run),
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
         results=results_table(run.cells, worse=worse),
@@ -95,13 +84,6 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         provenance=_provenance(run),
         suite_text=run.suite_text,
     )
-
-
-def _expectations(run: RunFolder) -> Expectations | None:
-    found = read_rows(run.expectations)
-    if not found:
-        return None
-    return Expectations(summary(found), RULE, expectations_table(found), tuple(reasons(found)))
 
 
 def _counts(cells: Sequence[CellView]) -> str:

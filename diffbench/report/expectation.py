@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from diffbench.catalog import COSTS, METRICS
-from diffbench.comparison.expectation import Expected
+from diffbench.comparison.expectation import Expected, summary
 from diffbench.document.words import text_of
 from diffbench.errors import StoreError
+from diffbench.report.folder import RunFolder
 from diffbench.report.frame import Measured, title, with_interval
 from diffbench.report.tables import Entry, Table
 
@@ -18,6 +19,24 @@ RULE = (
     "samples would tell. MISSED: the whole interval lies outside. Figures with a star are not verified; missing one "
     "fails no run."
 )
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """Expected beside measured: how many of each verdict, what the verdicts mean, the table, and reasons."""
+
+    summary: str
+    rule: str
+    table: Table
+    reasons: tuple[str, ...]
+
+
+def expectations(run: RunFolder) -> Expectations | None:
+    """What the page of a run says of its suite's expectations; None if there are none."""
+    found = read_rows(run.expectations)
+    if not found:
+        return None
+    return Expectations(summary(found), RULE, expectations_table(found), tuple(reasons(found)))
 
 
 def read_rows(content: Mapping[str, Any]) -> list[Expected]:
