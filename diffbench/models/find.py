@@ -168,7 +168,7 @@ def _lines(where: str, document: Document, problems: Iterable[Problem], derived:
     lines = []
     for _, line, column, text in located(problems, document):
         missing = next((key for key in derived.unsaid if f'the key "{key.split(".")[-1]}" is missing' in text), None)
-        reason = f"; {derived.unsaid[missing]}: say it in the card" if missing else ""
+        reason = f"; {derived.unsaid[missing]}: say it in the card, or under card: in the suite" if missing else ""
         place = f"{where}:{line}:{column}" if document.values else where
         lines.append(f"{place}: {text}{reason}")
     return lines
