@@ -39,7 +39,8 @@ def _hub_names(name: str) -> list[str]:
     from diffbench.document.source import read_document
     from diffbench.models.find import known_models
     from diffbench.models.hub import PREFIX
-    from diffbench.suite.read import find_suite
+    from diffbench.suite.extends import extended
+    from diffbench.suite.find import find_suite
 
     if name.startswith(PREFIX):
         return [name]
@@ -47,7 +48,7 @@ def _hub_names(name: str) -> list[str]:
         found = _of_card(name)
     else:
         path = find_suite(name)
-        value = read_document(path).value
+        value = extended(read_document(path), path.parent, (path,)).value
         if not isinstance(value, dict):
             raise UsageError(f"{name}: no suite and no card that can be read")
         models = value.get("models")

@@ -165,14 +165,17 @@ def _shipped(name: str) -> tuple[str, str]:
 
 
 def _model(card: Card) -> tuple[str, str]:
-    """Check every file's sha256. Raises WeightsError."""
+    """Check every file's sha256. Raises WeightsError, also where the files are not here: with what to get."""
+    if card.missing is not None:
+        raise WeightsError(card.missing)
     total = 0
     for name, stated in card.sha256.items():
         path = card.directory / name
         if (found := hash_of(path)) != stated:
             raise WeightsError(f"{path}: sha256 is {found}, but the card says {stated}")
         total += path.stat().st_size
-    what = f"{counted(len(card.sha256), 'file')}, {size(total)}" if card.sha256 else "known exactly, no files"
+    exact = "known exactly, no files" if card.analytic is not None else "no files"
+    what = f"{counted(len(card.sha256), 'file')}, {size(total)}" if card.sha256 else exact
     return what, card.weights_sha256
 
 

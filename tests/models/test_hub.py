@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -90,3 +91,13 @@ def test_what_no_config_states_is_asked_for(cache: Path) -> None:
     with pytest.raises(CardError) as caught:
         load_card("hf://owner/tiny")
     assert 'the key "ema" is missing; expected true or false; no config says whether' in str(caught.value)
+
+
+def test_fetch_tells_where_models_of_a_suite_and_of_its_base_are(cache: Path, tmp_path: Path, diffbench) -> None:
+    snapshot = put(cache)
+    (tmp_path / "base.yaml").write_text('models: ["hf://owner/tiny@main"]\nsamplers: [ddim]\nbudgets: {nfe: [5]}\n')
+    (tmp_path / "own.yaml").write_text("extends: ./base.yaml\nbudgets: {nfe: [7]}\n")
+    code, out, err = diffbench("fetch", "./own.yaml", "--json")
+    assert (code, err) == (0, "")
+    (row,) = json.loads(out)
+    assert row["path"] == str(snapshot) and row["name"].startswith("hf://owner/tiny@")

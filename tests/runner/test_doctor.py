@@ -170,3 +170,11 @@ def test_other_users_of_a_device_are_told(monkeypatch):
     assert found["cuda:1"].detail.endswith("; also used by python3.11 (9, 3 GB), ? (7)")
     assert found["cuda:1"].state == "ok" and "not to be trusted" in found["cuda:1"].advice
     assert "other users" not in found
+
+
+def test_a_published_suite_says_where_its_weights_are_to_be_had(diffbench, monkeypatch, tmp_path):
+    monkeypatch.setenv("DIFFBENCH_WEIGHTS", str(tmp_path / "weights"))
+    code, out, err = diffbench("doctor", "published/ddpm-cifar10", "--json")
+    found = {row["name"]: row for row in json.loads(out)}
+    assert code == 3 and "Traceback" not in err
+    assert found["ddpm-cifar10"]["state"] == "wrong" and "can be had from" in json.dumps(found["ddpm-cifar10"])

@@ -6,6 +6,7 @@ import pytest
 
 from diffbench.errors import SuiteError
 from diffbench.suite.extends import MAX_FILES
+from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.plan import plan
 from diffbench.suite.read import read_suite, read_suite_text, resolved, suite_from_objects
 
@@ -153,3 +154,14 @@ def test_python_objects_extend_too(folder, monkeypatch):
         suite_from_objects({"name": "x", "extends": "shared/base.yaml", "seed": -1})
     first, second = str(caught.value).splitlines()
     assert first.startswith("shared/base.yaml:4:18: samplers[1]: unknown") and second.startswith("seed: -1 is not")
+
+
+def test_a_file_of_prompts_lies_beside_the_base(tmp_path):
+    anchored = ModelChoice.anchored({"source": "m", "prompts": "words.txt"}, tmp_path)
+    assert anchored == {"source": str(tmp_path / "m"), "prompts": str(tmp_path / "words.txt")}
+    assert ModelChoice.anchored({"name": "x", "prompts": ["a cat"]}, tmp_path) == {"name": "x", "prompts": ["a cat"]}
+
+
+def test_a_published_suite_can_be_a_base(tmp_path):
+    suite = read(tmp_path, "extends: published/ddpm-cifar10\nexpect: null\nsamples: 10\n")
+    assert suite.samples.n == 10 and not suite.expect and len(suite.models) >= 1
