@@ -35,7 +35,10 @@ def weights_names(path: str, stem: str) -> tuple[str, ...]:
 
 
 def hashes(folder: Path, said: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of every file that a card's networks, as it gives them, are read from. CardError if one is missing."""
+    """The sha256 of every file that a card's networks, as it gives them, are read from; CardError if one is missing.
+
+    What a factory reads is not known here: it is taken to be the files that the card's checkpoint lists.
+    """
     found = {}
     for file in _files(folder, said):
         path = folder / file
@@ -48,9 +51,12 @@ def hashes(folder: Path, said: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _files(folder: Path, said: Mapping[str, Any]) -> Iterator[str]:
-    network, codec, text = (said.get(key) for key in ("network", "codec", "text"))
+    network, codec, text, checkpoint = (said.get(key) for key in ("network", "codec", "text", "checkpoint"))
     if isinstance(network, dict):
-        if isinstance(network.get("program"), str):
+        if isinstance(network.get("factory"), str):
+            listed = checkpoint.get("files") if isinstance(checkpoint, dict) else None
+            yield from (file for file in (listed if isinstance(listed, list | tuple) else ()) if isinstance(file, str))
+        elif isinstance(network.get("program"), str):
             yield network["program"]
         elif network.get("config") is not None and isinstance(network.get("path"), str):
             yield network["path"]

@@ -30,7 +30,7 @@ def as_published(row, cell):
 
 def test_there_are_all_of_them():
     assert len(CARDS) >= 30 and len(SUITES) >= 18
-    used = {choice.card().name for path in SUITES for choice in read_suite(path).models}
+    used = {choice.read_card().name for path in SUITES for choice in read_suite(path).models}
     assert used == {path.parent.name for path in CARDS}, "no card without a suite"
 
 
