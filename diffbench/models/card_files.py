@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from diffbench.document.words import shown
@@ -31,7 +31,13 @@ def weights_file(folder: Path, path: str, stem: str = DIFFUSERS_WEIGHTS) -> str:
 
 def weights_names(path: str, stem: str) -> tuple[str, ...]:
     """The files that a component's weights may lie in, in the order of preference."""
-    return tuple(f"{path}/{name}" for name in (f"{stem}.safetensors", f"{stem}.safetensors.index.json", _PICKLED[stem]))
+    names = (f"{stem}.safetensors", f"{stem}.safetensors.index.json", _PICKLED[stem])
+    return tuple(inside(path, name) for name in names)
+
+
+def inside(path: str, name: str) -> str:
+    """The path of a component's file; that of a component which is ``.`` is its name alone."""
+    return str(PurePosixPath(path, name))
 
 
 def hashes(folder: Path, said: Mapping[str, Any]) -> dict[str, str]:
@@ -73,7 +79,7 @@ def _files(folder: Path, said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _component(folder: Path, path: str, stem: str) -> Iterator[str]:
-    yield f"{path}/config.json"
+    yield inside(path, "config.json")
     file = weights_file(folder, path, stem)
     yield file
     if file.endswith(".index.json"):
@@ -84,7 +90,7 @@ def _component(folder: Path, path: str, stem: str) -> Iterator[str]:
         for shard in sorted(shards, key=str):
             if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
                 raise CardError(f"{folder / file}: {shown(shard)} is not a file beside it")
-            yield f"{path}/{shard}"
+            yield inside(path, shard)
 
 
 @lru_cache(4096)
