@@ -43,7 +43,7 @@ class StatedDevice:
         return self.speed if self.known is None else self.known.of(dtype)
 
     def rates(self, cells: Iterable[Cell]) -> Rates:
-        """What every model takes an evaluation; a guided one, twice the network's. Decoding and scoring are not in it."""
+        """What every model takes an evaluation; guided ones, two of the network. Decoding and scoring are not in it."""
         by: dict[Key, Rate] = {}
         dtypes: set[str] = set()
         lacking: dict[str, set[str]] = {}
