@@ -62,11 +62,10 @@ class DiscreteVe(nn.Module):
 def score_sde(folder: Path, file: str, config: str) -> nn.Module:
     """The averaged weights in a checkpoint of score_sde_pytorch, whose ``config`` is ``configs/<config>.py`` there.
 
-    Importing its ``models`` compiles a CUDA extension. VE networks are told sigma, others what they were trained on.
+    Importing ``models.ncsnpp`` compiles a CUDA extension. VE networks are told sigma, others what they were trained on.
     """
-    for module in ("ddpm", "ncsnpp"):
-        import_module(f"models.{module}")
     settings = import_module(f"configs.{config.replace('/', '.')}").get_config()
+    import_module(f"models.{settings.model.name}")  # makes the network known to models.utils
     net: nn.Module = import_module("models.utils").get_model(settings.model.name)(settings)
     state = torch.load(folder / file, map_location="cpu", weights_only=True)
     found = {key.removeprefix("module."): value for key, value in state["model"].items()}
