@@ -1,7 +1,7 @@
 """Networks of the published cards, built on the meta device to count their work: no weights, no memory.
 
-Cards with a diffusers network have its config beside them. The others have networks of other code, on which their flops
-were counted; here one of diffusers of the same widths, depths and attention stands in for it.
+Cards with a diffusers network have its config in them or beside them. The others have networks of other code, on which
+their flops were counted; here one of diffusers of the same widths, depths and attention stands in for it.
 """
 
 import json
@@ -10,6 +10,10 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
 from torch.utils.flop_counter import FlopCounterMode
+
+from diffbench.models.find import load_card
+from diffbench.models.key_maps.families import unet
+from diffbench.models.network import plain
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "reference_models" / "published"
 
@@ -54,14 +58,11 @@ STAND_INS = {
 }
 
 CARDS = {
-    **dict.fromkeys(("ddpm-cifar10-hub", "ddpm-vp-cifar10", "ddpm-ve-cifar10"), "ddpm-cifar10"),
-    **dict.fromkeys(("ddpm-vp-continuous-cifar10", "ddpm-subvp-continuous-cifar10"), "ddpm-cifar10"),
-    **dict.fromkeys(("ddpmpp-vp-cifar10", "ncsnpp-ve-cifar10", "ncsnpp-ve-continuous-cifar10"), "score-sde"),
-    **dict.fromkeys(("ddpmpp-vp-continuous-cifar10", "ddpmpp-vp-continuous-last-cifar10"), "score-sde"),
-    **dict.fromkeys(("ddpmpp-subvp-continuous-cifar10", "ddpmpp-subvp-continuous-last-cifar10"), "score-sde"),
+    "ddpm-cifar10-hub": "ddpm-cifar10",
+    "ddpm-ve-cifar10": "ddpm-vp-cifar10",
+    **dict.fromkeys(("ldm-bedrooms", "ldm-ffhq"), "ldm-celebahq"),
+    **dict.fromkeys(("ncsnpp-ve-cifar10", "ncsnpp-ve-continuous-cifar10"), "score-sde"),
     **dict.fromkeys(("edm-baseline-cifar10-vp", "edm-baseline-cifar10-ve"), "score-sde"),
-    **dict.fromkeys(("ddpmpp-vp-deep-cifar10", "ddpmpp-vp-deep-last-cifar10"), "score-sde-deep"),
-    **dict.fromkeys(("ddpmpp-subvp-deep-cifar10", "ddpmpp-subvp-deep-last-cifar10"), "score-sde-deep"),
     "ncsnpp-ve-deep-cifar10": "score-sde-deep",
     **dict.fromkeys(("edm-cifar10-cond-vp", "edm-cifar10-uncond-vp"), "edm-32"),
     **dict.fromkeys(("edm-ffhq64-uncond-vp", "edm-afhqv2-uncond-vp"), "edm-64"),
@@ -74,8 +75,11 @@ CARDS = {
 
 PARAMETERS = {
     "ddpm-cifar10": 35.7,  # DDPM, appendix B
+    "ddim-celeba64": 78.7,
     "score-sde": 61.8,  # as torch counts the authors' own networks, from here on
     "score-sde-deep": 106.6,
+    "ddpmpp-vp-cifar10": 61.8,
+    "ddpmpp-vp-deep-cifar10": 106.6,
     "edm-32": 55.7,
     "edm-64": 61.8,
     "adm-64": 295.9,
@@ -91,6 +95,9 @@ def network(name):
     """The network of a stand-in, or of the card folder of that name, without weights."""
     if name in STAND_INS:
         build, config = STAND_INS[name]
+    elif (said := load_card(PUBLISHED / name).network).key_map is not None:
+        with torch.device("meta"):
+            return unet(said.key_map, plain(said.config)).eval()
     else:
         config = json.loads((PUBLISHED / name / "unet" / "config.json").read_text())
         build = UNet2DModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from diffbench.document.words import shown
@@ -31,11 +31,20 @@ def weights_file(folder: Path, path: str, stem: str = DIFFUSERS_WEIGHTS) -> str:
 
 def weights_names(path: str, stem: str) -> tuple[str, ...]:
     """The files that a component's weights may lie in, in the order of preference."""
-    return tuple(f"{path}/{name}" for name in (f"{stem}.safetensors", f"{stem}.safetensors.index.json", _PICKLED[stem]))
+    names = (f"{stem}.safetensors", f"{stem}.safetensors.index.json", _PICKLED[stem])
+    return tuple(inside(path, name) for name in names)
+
+
+def inside(path: str, name: str) -> str:
+    """The path of a component's file; that of a component which is ``.`` is its name alone."""
+    return str(PurePosixPath(path, name))
 
 
 def hashes(folder: Path, said: Mapping[str, Any]) -> dict[str, str]:
-    """The sha256 of every file that a card's networks, as it gives them, are read from. CardError if one is missing."""
+    """The sha256 of every file that a card's networks, as it gives them, are read from; CardError if one is missing.
+
+    What a factory reads is not known here: it is taken to be the files that the card's checkpoint lists.
+    """
     found = {}
     for file in _files(folder, said):
         path = folder / file
@@ -48,9 +57,12 @@ def hashes(folder: Path, said: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _files(folder: Path, said: Mapping[str, Any]) -> Iterator[str]:
-    network, codec, text = (said.get(key) for key in ("network", "codec", "text"))
+    network, codec, text, checkpoint = (said.get(key) for key in ("network", "codec", "text", "checkpoint"))
     if isinstance(network, dict):
-        if isinstance(network.get("program"), str):
+        if isinstance(network.get("factory"), str):
+            listed = checkpoint.get("files") if isinstance(checkpoint, dict) else None
+            yield from (file for file in (listed if isinstance(listed, list | tuple) else ()) if isinstance(file, str))
+        elif isinstance(network.get("program"), str):
             yield network["program"]
         elif network.get("config") is not None and isinstance(network.get("path"), str):
             yield network["path"]
@@ -67,7 +79,7 @@ def _files(folder: Path, said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _component(folder: Path, path: str, stem: str) -> Iterator[str]:
-    yield f"{path}/config.json"
+    yield inside(path, "config.json")
     file = weights_file(folder, path, stem)
     yield file
     if file.endswith(".index.json"):
@@ -78,7 +90,7 @@ def _component(folder: Path, path: str, stem: str) -> Iterator[str]:
         for shard in sorted(shards, key=str):
             if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
                 raise CardError(f"{folder / file}: {shown(shard)} is not a file beside it")
-            yield f"{path}/{shard}"
+            yield inside(path, shard)
 
 
 @lru_cache(4096)

@@ -15,7 +15,7 @@ from diffbench.document.words import Says, shown
 
 def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
+    if (not parts and path != ".") or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
         raise ValueError("outside the folder")
     return path
 
@@ -88,7 +88,7 @@ class DataInfo(Spec):
 
 
 class Component(Spec):
-    """A network in the diffusers layout: a folder with ``config.json`` and weights, and its class."""
+    """A network in the diffusers layout: a folder (``.``: the card's) with ``config.json`` and weights; its class."""
 
     path: RelativePath
     """Folder with config.json and weights, inside that of the files."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from diffbench.document.words import listed, shown
 from diffbench.errors import CardError, WeightsError
 from diffbench.models.card import Card
-from diffbench.models.card_files import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, weights_file, weights_names
+from diffbench.models.card_files import DIFFUSERS_WEIGHTS, TRANSFORMERS_WEIGHTS, inside, weights_file, weights_names
 from diffbench.models.consent import Consent
 from diffbench.models.weights import read_json, read_tensors
 
@@ -54,7 +54,7 @@ def component(card: Card, path: str, class_name: str, among: Mapping[str, str], 
 
     Raises CardError where card and config differ, WeightsError for files that are missing, altered, or do not fit.
     """
-    config = read_json(card.directory, f"{path}/config.json", card.sha256)
+    config = read_json(card.directory, inside(path, "config.json"), card.sha256)
     stated = config.get("_class_name") or next(iter(config.get("architectures") or ()), class_name)
     if stated != class_name and stated != f"{class_name}WithProjection":
         raise CardError(f"{card.directory}: the card says {path} is a {class_name}, its config {stated}")

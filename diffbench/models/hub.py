@@ -14,7 +14,7 @@ PREFIX = "hf://"
 _NAME = re.compile(r"hf://([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([A-Za-z0-9][\w./-]{0,250}))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
 # What a checkpoint in the diffusers layout is read from; nothing else is fetched.
-PATTERNS = ("*.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
+PATTERNS = ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
 
 
 @dataclass(frozen=True)

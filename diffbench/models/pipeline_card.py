@@ -14,6 +14,7 @@ from typing import Any
 from diffbench.catalog.diffusers import schedulers
 from diffbench.document.words import listed, shown
 from diffbench.errors import CardError
+from diffbench.models.card_files import inside
 from diffbench.models.checked_file import read_unchecked_json
 from diffbench.models.remote_code import refuse_remote_code
 
@@ -46,9 +47,10 @@ def derive(folder: Path) -> Derived:
     encoder = next((name for name in _ENCODERS if name in components), None)
     if "scheduler" not in components:
         raise CardError(f"{folder / INDEX}: names no scheduler, hence no noise schedule")
-    config = read_unchecked_json(folder, f"{network}/config.json")
-    scheduler = read_unchecked_json(folder, "scheduler/scheduler_config.json")
-    found = Derived({"version": 1, "network": {"path": network, "class": components[network]}})
+    place = _place(folder, network)
+    config = read_unchecked_json(folder, inside(place, "config.json"))
+    scheduler = read_unchecked_json(folder, inside(_place(folder, "scheduler"), "scheduler_config.json"))
+    found = Derived({"version": 1, "network": {"path": place, "class": components[network]}})
     _schedule(found, components["scheduler"], scheduler)
     _shapes(found, folder, config, autoencoder, components)
     _clip(found, components["scheduler"], scheduler, autoencoder is not None)
@@ -65,6 +67,11 @@ def _components(index: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Component to class; code from elsewhere than diffusers and transformers is refused."""
     refuse_remote_code(index, folder)
     return {name: what[1] for name, what in index.items() if isinstance(what, list) and what[1] is not None}
+
+
+def _place(folder: Path, component: str) -> str:
+    """Where a component is: in its folder, or among the pipeline's own files, as DDPMs of the hub have it."""
+    return component if (folder / component).is_dir() else "."
 
 
 def _one_of(components: Mapping[str, str], names: tuple[str, ...], folder: Path) -> str:

@@ -113,20 +113,26 @@ def reasons(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], rates: Rates) -> list[str]:
-    """Totals: cells, samples, evaluations, disk, seconds and where they come from."""
+    """What is to be fetched; totals: cells, samples, evaluations, disk, seconds and where they come from."""
     counts = Counter(row["state"] for row in rows)
     samples = sum(row["samples_missing"] for row in rows)
     evaluations = counted(sum(row["evaluations_missing"] or 0 for row in rows), "evaluation")
     if adaptive := sum(row["evaluations_missing"] is None for row in rows):
         evaluations += f", and those of {counted(adaptive, 'adaptive cell')}, which only a run can tell"
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
-    lines = reasons(rows)
+    lines = reasons(rows) + _elsewhere(states)
     lines.append(f"{counted(len(rows), 'cell')} ({said}); to do: {counted(samples, 'sample')}, {evaluations}")
     lines += _solutions(states, rates)
     lines.append(f"disk when done: {size(sum(row['bytes'] for row in rows))}")
     if samples:
         lines.append(_time(states, rates))
     return lines
+
+
+def _elsewhere(states: Sequence[CellState]) -> list[str]:
+    """Models whose files have to be fetched before a run, with what to get and where to put it; a line each."""
+    cards = {state.cell.card.name: state.cell.card for state in states if state.samples_missing}
+    return [f"to fetch first: {name}: {card.missing}" for name, card in cards.items() if card.missing is not None]
 
 
 def _solutions(states: Sequence[CellState], rates: Rates) -> list[str]:

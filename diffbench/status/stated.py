@@ -43,7 +43,7 @@ class StatedDevice:
         return self.speed if self.known is None else self.known.of(dtype)
 
     def rates(self, cells: Iterable[Cell]) -> Rates:
-        """What every model takes an evaluation. Decoding and scoring are not in it."""
+        """What every model takes an evaluation; guided ones, two of the network. Decoding and scoring are not in it."""
         by: dict[Key, Rate] = {}
         dtypes: set[str] = set()
         lacking: dict[str, set[str]] = {}
@@ -54,7 +54,8 @@ class StatedDevice:
             elif flops is None:
                 lacking.setdefault("no flops on the card", set()).add(cell.model)
             else:
-                by[cell.model_key, cell.batch_size] = Rate(0.0, flops / (peak * self.utilisation))
+                calls = 2 if cell.condition is not None and cell.condition.guidance.guides else 1
+                by[cell.model_key, cell.batch_size] = Rate(0.0, calls * flops / (peak * self.utilisation))
                 dtypes.add(cell.dtype)
         why = "; ".join(f"{', '.join(sorted(models))}: {reason}" for reason, models in lacking.items())
         title = self.name if self.known is None else self.known.title

@@ -179,8 +179,15 @@ def _listed(given: Mapping[str, Any], key: str) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else ()
 
 
+def _scale(value: Any) -> Any:
+    """Guidance without an interval as its scale, which is how cells list it and suites may."""
+    whole = isinstance(value, dict) and "scale" in value and value.get("interval") is None
+    return value["scale"] if whole else value
+
+
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two option values are the same: lists and tuples alike, numbers by value."""
+    """Whether two option values are the same: lists and tuples alike, numbers by value, guidance by its scale."""
+    one, other = _scale(one), _scale(other)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_equal, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

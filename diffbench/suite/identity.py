@@ -74,7 +74,8 @@ def _code_of_factory(factory: str) -> str:
 def of_model(card: Card) -> dict[str, Any]:
     """The part of an identity that a card decides; its ``clip`` is the cell's.
 
-    Files are known by their sha256, so that a moved checkpoint keeps its cells.
+    Files are known by their sha256, so that a moved checkpoint keeps its cells. Of a factory whose files are elsewhere
+    the code need not be here either.
     """
     what = {
         "weights": card.weights_sha256,
@@ -97,7 +98,7 @@ def of_model(card: Card) -> dict[str, Any]:
         parts = {"labels": card.labels, "text": card.text}
         what["conditioned"] = {key: None if part is None else part.model_dump() for key, part in parts.items()}
     if card.network is not None and card.network.factory is not None:
-        what["factory"] = _code_of_factory(card.network.factory)
+        what["factory"] = None if card.missing else _code_of_factory(card.network.factory)
     return what
 
 

@@ -78,6 +78,24 @@ def test_a_snapshot_is_a_model_and_its_branch_is_pinned_in_the_resolved_suite(ca
     assert read_suite(tmp_path / "again.yaml") == read_suite(suite).model_copy(update={"name": read_suite(suite).name})
 
 
+def test_a_pipeline_may_lie_flat_as_ddpms_of_the_hub_do(cache: Path) -> None:
+    """google/ddpm-cat-256: config.json, the weights and scheduler_config.json beside model_index.json."""
+    snapshot = put(cache)
+    x, sigma = torch.randn(1, 3, 8, 8), torch.ones(1, dtype=torch.float64)
+    card = load_card("hf://owner/tiny@main", {"ema": False})
+    before = load_model(card, torch.device("cpu")).denoiser(x, sigma).x0
+    for part in ("unet", "scheduler"):
+        for file in (snapshot / part).iterdir():
+            (snapshot / file.name).symlink_to(os.path.relpath(file.resolve(), snapshot))
+            file.unlink()
+        (snapshot / part).rmdir()
+    flat = load_card("hf://owner/tiny@main", {"ema": False})
+    assert flat.network is not None and flat.network.path == "."
+    assert set(flat.sha256) == {"config.json", "diffusion_pytorch_model.safetensors"}
+    assert (flat.schedule, flat.clip, flat.prediction) == (card.schedule, card.clip, card.prediction)
+    assert torch.equal(load_model(flat, torch.device("cpu")).denoiser(x, sigma).x0, before)
+
+
 def test_a_branch_that_moved_does_not_move_a_pinned_name(cache: Path) -> None:
     folder = put(cache).parent.parent
     pinned = HubName.parse("hf://owner/tiny").pinned()

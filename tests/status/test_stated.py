@@ -24,6 +24,16 @@ def test_seconds_are_operations_over_speed():
     assert rates.seconds([(cell, 50_000)]) == pytest.approx(12443713536 * 10 * 50_000 / 30e12, rel=1e-5)
 
 
+def test_a_guided_evaluation_is_two_of_the_network():
+    """208.4 GFLOP of LDM-4 on ImageNet; its published speeds are 0.7 images/s, 0.4 guided (LDM Table 18)."""
+    suite = read_suite(PUBLISHED / "ldm-imagenet.yaml")
+    cells = {cell.options.get("guidance"): cell for cell in plan(suite, "model=ldm-imagenet-f4")}
+    rates = StatedDevice.read("60 TFLOP/s", "50%").rates(cells.values())
+    took = {scale: rates.seconds([(cell, 50_000)]) for scale, cell in cells.items()}
+    once = 2.08448e11 * 250 * 50_000 / 30e12
+    assert took == pytest.approx({1.0: once, 1.25: 2 * once, 1.5: 2 * once}, rel=1e-5)
+
+
 def test_speeds_and_shares_are_read():
     assert StatedDevice.read("60 TFLOP/s").speed == StatedDevice.read("0.06 pflops").speed == 60e12
     assert StatedDevice.read("60TFLOPS").utilisation == UTILISATION

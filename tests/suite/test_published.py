@@ -70,6 +70,29 @@ def split(cell):
     return tuple(cell.budget if cell.budget_kind == kind else None for kind in ("nfe", "steps"))
 
 
+def test_the_readme_counts_the_figures_of_every_suite():
+    readme = (shipped.suites() / "published" / "README.md").read_text(encoding="utf-8")
+    for path in SUITES:
+        rows = read_suite(path).expect
+        (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{path.stem}` |")]
+        assert line.endswith(f"| {len(rows)} | {sum(row.unverified is not None for row in rows)} |"), path.stem
+
+
+def test_what_conditional_models_are_told_is_said():
+    """Uniform labels, as EDM's generate.py and ADM's script draw them; guidance where LDM-4-G has it."""
+    told = {}
+    for path in SUITES:
+        for choice in read_suite(path).models:
+            if choice.read_card().labels is not None:
+                assert choice.labels == "uniform", (path, choice.id)
+                told.setdefault(path.stem, []).append(choice.id)
+    assert set(told) == {"edm-cifar10", "edm-imagenet64", "diff-sampler", "ldm-imagenet"}
+    cells = plan(read_suite(shipped.suites() / "published" / "ldm-imagenet.yaml"))
+    guided = [cell for cell in cells if cell.options.get("guidance")]
+    assert {cell.condition.guidance.scale for cell in guided} == {1.0, 1.25, 1.5}
+    assert {cell.card.labels.unconditional for cell in guided} == {1000}
+
+
 def test_figures_of_one_cell_are_not_given_twice():
     for path in SUITES:
         rows = [
