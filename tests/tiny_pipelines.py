@@ -15,7 +15,10 @@ from diffusers import (
     DDPMScheduler,
     DiTPipeline,
     DiTTransformer2DModel,
+    FlowMatchEulerDiscreteScheduler,
     LDMTextToImagePipeline,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
     UNet2DModel,
@@ -129,6 +132,28 @@ def ldm_text(folder: Path) -> Any:
     scheduler = DDIMScheduler(**LATENT_BETAS, clip_sample=False)
     parts = kl_autoencoder(), LDMBertModel(config), BertTokenizer.from_pretrained(words), conditional_unet(8), scheduler
     return _saved(LDMTextToImagePipeline(*parts), folder)
+
+
+def stable_diffusion_3(folder: Path) -> Any:
+    """Two CLIP encoders and no T5; a transformer of a flow."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    tokenizer = clip_tokenizer(folder.parent / "vocabulary")
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": len(tokenizer) - 2, "eos_token_id": len(tokenizer) - 1, "pad_token_id": 1}
+    config = CLIPTextConfig(vocab_size=len(tokenizer), projection_dim=8, max_position_embeddings=16, **sizes, **ends)
+    encoders = [CLIPTextModelWithProjection(config) for _ in range(2)]
+    transformer = SD3Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=4,
+        num_attention_heads=2, joint_attention_dim=32, caption_projection_dim=8, pooled_projection_dim=16,
+    )  # fmt: skip
+    autoencoder = kl_autoencoder()
+    autoencoder.register_to_config(shift_factor=0.0609, scaling_factor=1.5305)
+    pipeline = StableDiffusion3Pipeline(
+        transformer, FlowMatchEulerDiscreteScheduler(shift=3.0), autoencoder, encoders[0], tokenizer, encoders[1],
+        tokenizer, None, None,
+    )  # fmt: skip
+    return _saved(pipeline, folder)
 
 
 def _saved(pipeline: Any, folder: Path) -> Any:

@@ -75,7 +75,16 @@ def _files(folder: Path, said: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(encoder, dict) and isinstance(encoder.get("path"), str):
             yield from _component(folder, encoder["path"], TRANSFORMERS_WEIGHTS)
         if isinstance(tokenizer := text.get("tokenizer"), str):
-            yield from sorted(f"{tokenizer}/{file.name}" for file in (folder / tokenizer).glob("*") if file.is_file())
+            yield from _all_of(folder, tokenizer)
+        if text.get("pipeline") is not None:
+            for part in sorted(path.name for path in folder.glob("text_encoder*") if path.is_dir()):
+                yield from _component(folder, part, TRANSFORMERS_WEIGHTS)
+            for part in sorted(path.name for path in folder.glob("tokenizer*") if path.is_dir()):
+                yield from _all_of(folder, part)
+
+
+def _all_of(folder: Path, part: str) -> Iterator[str]:
+    yield from sorted(f"{part}/{file.name}" for file in (folder / part).glob("*") if file.is_file())
 
 
 def _component(folder: Path, path: str, stem: str) -> Iterator[str]:

@@ -176,15 +176,26 @@ class Labels(Spec):
 class Text(Spec):
     """A network of prompts: a text encoder of transformers (or ``LDMBertModel``) with its tokenizer's folder.
 
-    Prompts are padded and cut to ``length`` tokens; what the network is given is the encoder's first output.
+    Prompts are padded and cut to ``length`` tokens; what the network is given is the encoder's first output. Where
+    several encoders go together, ``pipeline`` names the class of diffusers whose way it is; their files are the
+    checkpoint's folders ``text_encoder…`` and ``tokenizer…``.
     """
 
-    encoder: Component
+    encoder: Component | None = None
     """The text encoder: a folder and its class."""
-    tokenizer: RelativePath
+    tokenizer: RelativePath | None = None
     """Folder of the tokenizer."""
+    pipeline: Literal["StableDiffusion3Pipeline"] | None = None
+    """Class of diffusers that encodes prompts with several encoders."""
     length: Annotated[int, Field(ge=1, le=4096)]
     """Tokens that a prompt is padded or cut to."""
+
+    @classmethod
+    def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
+        """An encoder with its tokenizer, or a pipeline."""
+        named = [key for key in ("encoder", "tokenizer", "pipeline") if given.get(key) is not None]
+        if named not in (["encoder", "tokenizer"], ["pipeline"]):
+            yield fault((), 'give "encoder" and "tokenizer", or "pipeline"', given)
 
 
 class Scheduler(Spec):

@@ -23,6 +23,7 @@ NETWORKS = {
     "UNet2DModel": "diffusers.models.unets.unet_2d",
     "UNet2DConditionModel": "diffusers.models.unets.unet_2d_condition",
     "DiTTransformer2DModel": "diffusers.models.transformers.dit_transformer_2d",
+    "SD3Transformer2DModel": "diffusers.models.transformers.transformer_sd3",
 }
 AUTOENCODERS = {
     "AutoencoderKL": "diffusers.models.autoencoders.autoencoder_kl",

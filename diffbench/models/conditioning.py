@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import torch
@@ -70,15 +70,15 @@ class LabelConditioner:
 
 @dataclass(frozen=True, eq=False)
 class PromptConditioner:
-    """Prompts as the encoder's first output (B, tokens, width), the argument ``encoder_hidden_states``.
+    """Prompts as what their encoders make of them, such as ``encoder_hidden_states`` (B, tokens, width).
 
-    ``encode`` maps texts to (P, tokens, width); every prompt is encoded once.
+    ``encode`` maps texts (P) to the network's arguments, of P rows each; every prompt is encoded once.
     """
 
-    encode: Callable[[Sequence[str]], Tensor]
+    encode: Callable[[Sequence[str]], dict[str, Tensor]]
     condition: Condition | None = None
-    prompts: Tensor | None = None
-    nothing: Tensor | None = None
+    prompts: Mapping[str, Tensor] = field(default_factory=dict)
+    nothing: Mapping[str, Tensor] | None = None
     has_none: bool = True
 
     def prepared(self, condition: Condition) -> PromptConditioner:
@@ -88,18 +88,17 @@ class PromptConditioner:
         different = list(dict.fromkeys(condition.prompts))
         encoded = self.encode(different)
         place = {prompt: index for index, prompt in enumerate(different)}
-        rows = torch.tensor([place[prompt] for prompt in condition.prompts], device=encoded.device)
-        return replace(
-            self, condition=condition, prompts=encoded[rows], nothing=self.encode([condition.negative_prompt])
-        )
+        rows = [place[prompt] for prompt in condition.prompts]
+        prompts = {name: values[torch.tensor(rows, device=values.device)] for name, values in encoded.items()}
+        return replace(self, condition=condition, prompts=prompts, nothing=self.encode([condition.negative_prompt]))
 
     def given(self, indices: range, seed: int) -> dict[str, Tensor]:
         """The samples' prompts, which do not depend on the seed."""
-        assert self.condition is not None and self.prompts is not None
-        rows = torch.tensor(self.condition.prompts_of(indices), device=self.prompts.device)
-        return {"encoder_hidden_states": self.prompts[rows]}
+        assert self.condition is not None
+        rows = self.condition.prompts_of(indices)
+        return {name: values[torch.tensor(rows, device=values.device)] for name, values in self.prompts.items()}
 
     def none(self, count: int) -> dict[str, Tensor]:
         """The empty prompt, or the negative one."""
         nothing = self.encode([""]) if self.nothing is None else self.nothing
-        return {"encoder_hidden_states": nothing.expand(count, -1, -1)}
+        return {name: values.expand(count, *values.shape[1:]) for name, values in nothing.items()}

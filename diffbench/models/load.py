@@ -66,9 +66,8 @@ def load_model(
         learned_variance=card.variance == "learned-range",
     )
     codec = _codec(card, device, dtype, layout, consent)
-    return Model(
-        card, unclipped, schedule, codec, network, device, weights, _conditioner(card, device, weights, consent)
-    )
+    conditioner = _conditioner(card, bare.network, device, weights, consent)
+    return Model(card, unclipped, schedule, codec, network, device, weights, conditioner)
 
 
 def _compiled(network: Callable[..., Tensor], compile: bool | str, device: torch.device) -> Callable[..., Tensor]:
@@ -112,9 +111,11 @@ def _codec(card: Card, device: torch.device, dtype: str, layout: torch.memory_fo
     return LatentCodec(decoder, card.codec.scaling_factor, card.codec.crop, encoder, whole, card.codec.shift)
 
 
-def _conditioner(card: Card, device: torch.device, weights: torch.dtype, consent: Consent) -> Conditioner | None:
+def _conditioner(
+    card: Card, network: Any, device: torch.device, weights: torch.dtype, consent: Consent
+) -> Conditioner | None:
     if card.labels is not None:
         return LabelConditioner(card.labels, device)
     if card.text is not None:
-        return PromptConditioner(text_encoder(card, device, weights, consent))
+        return PromptConditioner(text_encoder(card, network, device, weights, consent))
     return None

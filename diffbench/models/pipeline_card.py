@@ -23,6 +23,8 @@ _BETAS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_
 _NETWORKS = ("unet", "transformer")
 _AUTOENCODERS = ("vqvae", "vae")
 _ENCODERS = ("text_encoder", "bert")
+# Pipelines of several text encoders, with the tokens that the longest of them is given (Esser et al. 2024, appendix B).
+_SEVERAL_ENCODERS = {"StableDiffusion3Pipeline": 256}
 _NO_MATTER = {"thresholding": False, "trained_betas": None, "rescale_betas_zero_snr": False}
 
 
@@ -55,7 +57,9 @@ def derive(folder: Path) -> Derived:
     _shapes(found, folder, config, autoencoder, components)
     _clip(found, components["scheduler"], scheduler, autoencoder is not None)
     found.keys["labels"] = _labels(components[network], config)
-    if encoder is not None:
+    if index["_class_name"] in _SEVERAL_ENCODERS:
+        found.keys["text"] = {"pipeline": index["_class_name"], "length": _SEVERAL_ENCODERS[index["_class_name"]]}
+    elif encoder is not None:
         _text(found, folder, encoder, components)
     found.keys["scheduler"] = {"class": components["scheduler"], "config": _public(scheduler)}
     found.keys |= {"reference": None, "extractor": None}

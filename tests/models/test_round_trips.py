@@ -150,3 +150,28 @@ def test_score_sde_ve_is_its_pipeline(tmp_path: Path, monkeypatch: pytest.Monkey
     torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)
     assert nfe == 2 * STEPS
     assert mine.std() > 1e-2
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_a_flow_of_stable_diffusion_3_is_its_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guidance: float
+) -> None:
+    torch.manual_seed(5)
+    pipeline = tiny_pipelines.stable_diffusion_3(tmp_path / "pipeline")
+    times = [0.99, 0.7, 0.4, 0.1]
+    call = {"prompt": PROMPTS, "guidance_scale": guidance, "height": 16, "width": 16, "sigmas": times}
+    monkeypatch.setattr(
+        sys.modules[type(pipeline).__module__],
+        "randn_tensor",
+        lambda *args, **options: NoiseSource(0, range(COUNT), (4, 8, 8)).normal("start", 0),
+    )
+    theirs = pipeline(**call, num_inference_steps=len(times), output_type="np").images
+    shifted = pipeline.scheduler.sigmas[:-1].double()  # of the flow's time: 3 t / (1 + 2 t)
+    grid = {"kind": "explicit", "sigmas": (shifted / (1 - shifted)).tolist()}
+    given = {"prompts": PROMPTS, **({} if guidance == 1 else {"guidance": guidance})}
+    cell = cell_of(tmp_path / "pipeline", {"id": "euler", "sampler": "ddim", "grid": grid}, **given)
+    assert (cell.card.prediction, cell.card.schedule, cell.card.codec.shift) == ("flow", {"kind": "flow"}, 0.0609)
+    mine, nfe, network_evals = ours(cell)
+    torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)
+    assert (nfe, network_evals) == (4, 4 if guidance == 1 else 8)
+    assert mine.std() > 1e-3
