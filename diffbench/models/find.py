@@ -150,7 +150,7 @@ def _files(home: Path, said: Mapping[str, Any]) -> tuple[Path | None, str | None
 
 def weights_folder() -> Path:
     """Where files that a user has to fetch are looked for: ``$DIFFBENCH_WEIGHTS``, or ``~/.cache/diffbench``."""
-    return Path(os.environ.get("DIFFBENCH_WEIGHTS") or "~/.cache/diffbench").expanduser()
+    return Path(os.path.expanduser(os.environ.get("DIFFBENCH_WEIGHTS") or "~/.cache/diffbench"))
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def cache_folder() -> Path:
     if cache := os.environ.get("HF_HUB_CACHE"):
         return Path(cache)
     home = os.environ.get("HF_HOME")
-    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huggingface"
+    base = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache"))) / "huggingface"
     return (Path(home) if home else base) / "hub"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -144,7 +145,7 @@ class ModelChoice(Spec):
 def _whole(source: str, folder: Path) -> str:
     """A source that means the same everywhere: an absolute path, or a name of the hub at its commit."""
     if not source.startswith(PREFIX):
-        return source if "://" in source else str((folder / Path(source).expanduser()).absolute())
+        return source if "://" in source else str(Path(folder, os.path.expanduser(source)).absolute())
     try:
         return str(HubName.parse(source).pinned())
     except CardError:

@@ -38,7 +38,7 @@ def test_validate(diffbench, here):
 
 
 def test_report_and_baseline(diffbench, here, monkeypatch):
-    monkeypatch.setattr(page, "draw", lambda folder: [folder / "suite.yaml"])
+    monkeypatch.setattr(page, "draw_into", lambda run, folder, theme: [folder / "suite.yaml"])
     assert rows(diffbench, "report", "runs/tiny") == [{"path": "runs/tiny/suite.yaml"}]
     (row,) = rows(diffbench, "baseline", "runs/tiny", "--out", "base.safetensors")
     assert row["bytes"] == (here / row["path"]).stat().st_size and row["cells"] == 6 and row["rows_missing"] == 0
