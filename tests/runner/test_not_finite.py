@@ -34,7 +34,9 @@ class Spoiling:
 def sampled(name, denoiser, **options):
     cell = SimpleNamespace(grid=time_grid(VP(), STEPS), seed=3, card=SimpleNamespace(sample_shape=(1, 4, 4)), nfe=STEPS)
     codec = SimpleNamespace(decode=lambda x0: x0)
-    model = SimpleNamespace(denoiser=denoiser, device=torch.device("cpu"), schedule=VP(), codec=codec)
+    model = SimpleNamespace(
+        denoiser_of=lambda indices, seed: denoiser, device=torch.device("cpu"), schedule=VP(), codec=codec
+    )
     return sample_images(model, cell, load(SAMPLERS[name].target)(**options), range(40, 46))
 
 

@@ -27,13 +27,13 @@ def asked(checkpoint):
 def test_the_questions_are_those_of_the_design(asked):
     model, extractor, cell = asked
     seen = []
-    denoiser = model.denoiser
+    denoiser = model.unclipped
 
     def watched(x_hat, sigma):
         seen.append((x_hat, sigma))
         return denoiser(x_hat, sigma)
 
-    answers = ask_model(type(model)(**{**vars(model), "denoiser": watched}), extractor, cell.dtype)
+    answers = ask_model(type(model)(**{**vars(model), "unclipped": watched}), extractor, cell.dtype)
     assert [tuple(x.shape) for x, _ in seen] == [(8, 1, 28, 28)] * 4
     levels = [sigma.unique().item() for _, sigma in seen]
     assert levels == sorted(levels)
