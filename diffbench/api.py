@@ -73,6 +73,8 @@ def run(
     from diffbench.objects import objects
     from diffbench.runner.engine import execute
 
+    if not isinstance(budgets, Mapping | Sequence | None) or isinstance(budgets, str):
+        raise UsageError(f"budgets are numbers of evaluations, such as [5, 10], or a mapping, not {budgets!r}")
     plain = isinstance(budgets, Mapping) or budgets is None
     settings = {
         "budgets": budgets if plain else {"nfe": list(budgets or ())}, "samples": samples, "metrics": metrics,

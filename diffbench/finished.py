@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffbench import results
+from diffbench.document.words import unknown
+from diffbench.errors import UsageError
 from diffbench.store.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -88,6 +90,10 @@ class Results:
     def _table(self, metrics: Sequence[str] | None) -> Table:
         from diffbench.report.tables import results_table
 
+        known = list(dict.fromkeys(self.frame["metric"]))
+        for metric in metrics or ():
+            if metric not in known:
+                raise UsageError(unknown("metric of these results", metric, known))
         return results_table(self._view.cells, metrics, self._view.worse)
 
     def _repr_html_(self) -> str:

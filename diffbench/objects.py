@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from diffbench.catalog import SAMPLERS, SamplerEntry
+from diffbench.document.words import shown
 from diffbench.errors import UsageError
 from diffbench.fingerprint import fingerprint, why_unknown
 
@@ -67,6 +68,10 @@ def objects(
     Raises:
         UsageError: a key is given twice, or an object is none that can be run.
     """
+    if models is not None and not isinstance(models, Mapping):
+        raise UsageError(f"models is a mapping of ids to models, such as {{'mine': model}}, not {shown(models)}")
+    if isinstance(samplers, str) or any(isinstance(one, str) for one in samplers if not isinstance(samplers, Mapping)):
+        raise UsageError("samplers is a mapping of ids to samplers, such as {'ddim': 'ddim'}, or a list of entries")
     given = {key: value for key, value in settings.items() if value is not None}
     named = isinstance(samplers, Mapping)
     given |= {"models": None} if models else {}

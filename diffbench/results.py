@@ -251,7 +251,7 @@ def read(folder: Path) -> pd.DataFrame:
 def read_file(path: Path) -> pd.DataFrame:
     """The results table in a file, such as a copy of a run's or of a score's. Raises StoreError as :func:`read`."""
     try:
-        table = pq.read_table(io.BytesIO(path.read_bytes()))
+        table = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise StoreError(f"{path}: corrupt or unreadable ({str(error).splitlines()[0]})") from error
     metadata = table.schema.metadata or {}

@@ -233,3 +233,28 @@ def test_a_callback_tells_a_spoiled_network_from_one_that_did_not_change(own, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08d}" for step in (2, 4, 6)]
     made = diffbench.Callback(lambda: own, every=1, out=tmp_path / "b", samplers=["ddim"], budgets=[2], samples=2)
     assert made(1).results.frame["n"].dropna().eq(2).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"models": ["ddpm-mnist"], "samplers": {"ddim": "ddim"}}, "models is a mapping of ids to models"),
+        ({"models": {"a": "ddpm-mnist"}, "samplers": ["ddim"]}, "samplers is a mapping of ids to samplers"),
+        ({"models": {"a": "ddpm-mnist"}, "samplers": "ddim"}, "samplers is a mapping of ids to samplers"),
+        ({"models": {"a": "ddpm-mnist"}, "samplers": {"d": "ddim"}, "budgets": 5}, "budgets are numbers"),
+    ],
+)
+def test_arguments_of_another_form_are_told(given, words, tmp_path):
+    with pytest.raises(UsageError, match=words):
+        diffbench.run(out=tmp_path, **{"budgets": [5], **given})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"conditioning": "tim"}, 'did you mean "time"'), ({"prediction": "epsilom"}, 'did you mean "epsilon"')],
+)
+def test_a_network_is_told_in_words_that_there_are(changed, words):
+    network = torch.nn.Conv2d(1, 1, 1)
+    stated = {"prediction": "epsilon", "schedule": {"kind": "flow"}, "shape": (1, 4, 4), **changed}
+    with pytest.raises(Exception, match=words):
+        diffbench.OwnModel.of_network(network, **stated)

@@ -41,6 +41,12 @@ class TimeOptions(Options):
     t_end: float | None = Field(default=None, ge=0.0, description="last evaluated time; None: the schedule's own")
 
 
+class ShiftedOptions(Options):
+    """Options of the ``shifted`` grid of flows."""
+
+    shift: float = Field(default=1.0, gt=0.0, description="above 1: more points where noise is strong; 1 is trailing")
+
+
 class QuadraticOptions(Options):
     """Options of the ``quadratic`` grid."""
 
@@ -67,6 +73,7 @@ GRIDS: Mapping[str, type[Options]] = {
     "ldm": NoOptions,
     "quadratic": QuadraticOptions,
     "time": TimeOptions,
+    "shifted": ShiftedOptions,
     "karras": KarrasOptions,
     "polynomial": KarrasOptions,
     "log-snr": SigmaRangeOptions,

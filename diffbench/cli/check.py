@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diffbench.cli import completion
-from diffbench.cli.group import allowing, data_option, network_options, read_range
+from diffbench.cli.group import allowing, data_option, ema_option, network_options, read_range
 from diffbench.cli.group import as_json as _json
 from diffbench.cli.printing import rows_as_json, say, show
 from diffbench.errors import Inconclusive, Regression
@@ -45,6 +45,7 @@ _COLUMNS = ("band", "sigma", "error", "of linear", "of trivial", "verdict")
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the noise, image by image."
 )
 @click.option("--diagnose/--no-diagnose", default=True, show_default=True, help="Try other readings of the card.")
+@ema_option
 @network_options
 @allowing
 @_json

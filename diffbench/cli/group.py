@@ -37,6 +37,13 @@ only = click.option("--only", metavar="RULE", help="Cells to take, as in 'model=
 overrides = click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a value of the suite.")
 
 
+ema_option = click.option(
+    "--ema/--no-ema",
+    default=None,
+    help="Whether a pipeline's weights are the moving average, which its configs do not say.",
+)
+
+
 def allowing(command: Callable[..., None]) -> Callable[..., None]:
     """What checkpoints may do, as the argument ``consent``."""
     code = click.option("--allow-code", is_flag=True, help="Let a card's network factory or exported program run.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diffbench.suite.spec import Suite
 
 _SMOKE_STEPS = 64
-_SMOKE = ("samples=16", "timing.seconds=5", "timing.batch_size=2", "run.keep.samples=16")
+_SMOKE_SAMPLES, _SMOKE_SECONDS = 16, 5.0
 
 
 @click.command(short_help="Sample, time and score a suite, and report; again: resume.")
@@ -68,7 +68,9 @@ def run(
     """
     from diffbench.suite.read import find_suite, read_suite
 
-    spec = read_suite(find_suite(suite), (*overrides, *(_SMOKE if smoke else ())))
+    path = find_suite(suite)
+    spec = read_suite(path, overrides)
+    spec = read_suite(path, (*overrides, *_smaller(spec))) if smoke else spec
     if smoke and out is None:
         out = Path("runs") / f"{spec.name}-smoke"
     spec = _coarsely_solved(spec) if smoke else spec
@@ -115,6 +117,12 @@ def _show_comparison(found: Comparison, folder: Path, as_json: bool) -> None:
     if not as_json:
         say(f"Compared with {found.base}: {folder / 'comparison.html'}, {folder / 'comparison.md'}")
         tell(found)
+
+
+def _smaller(spec: Suite) -> tuple[str, ...]:
+    """Overrides that leave a few samples a cell and a few seconds of timing."""
+    samples, seconds = min(_SMOKE_SAMPLES, spec.samples.n), min(_SMOKE_SECONDS, spec.timing.seconds)
+    return (f"samples={samples}", f"timing.seconds={seconds:g}", "timing.batch_size=2", f"run.keep.samples={samples}")
 
 
 def _coarsely_solved(spec: Suite) -> Suite:

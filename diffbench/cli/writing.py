@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbench.cli.group import as_json as _json
+from diffbench.cli.group import ema_option
 from diffbench.cli.printing import rows_as_json, say
 from diffbench.errors import UsageError
 from diffbench.inert import printable
@@ -25,8 +26,9 @@ _OF_FAMILY = {"ddpm": "ddpm-mnist", "latent": "ldm-mnist", "score-sde": "score-v
 @click.argument("model", metavar="[FAMILY|MODEL]", default="ddpm")
 @click.option("--out", default="my-suite.yaml", show_default=True, metavar="FILE", help="The file; - prints it.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@ema_option
 @_json
-def init(model: str, out: str, force: bool, as_json: bool) -> None:
+def init(model: str, out: str, force: bool, ema: bool | None, as_json: bool) -> None:
     """Write a commented suite to edit, for a FAMILY (ddpm, latent, score-sde), a shipped model, or a model's folder.
 
     The schema that editors complete keys by is put beside it (diffbench schema).
@@ -35,8 +37,8 @@ def init(model: str, out: str, force: bool, as_json: bool) -> None:
     from diffbench.suite.starter import SCHEMA_FILE, starter
 
     printed, path = out == "-", Path(out)
-    card, source = _model(model, Path() if printed else path.parent)
-    text = starter(card, source, "./my-suite.yaml" if printed else _as_argument(path))
+    card, source = _model(model, Path() if printed else path.parent, ema)
+    text = starter(card, source, "./my-suite.yaml" if printed else _as_argument(path), ema)
     if printed:
         rows_as_json([{"model": card.name, "text": text}]) if as_json else say(text.rstrip("\n"))
         return
@@ -82,7 +84,7 @@ def _schema(card: bool) -> str:
     return json.dumps(card_schema() if card else suite_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def _model(given: str, directory: Path) -> tuple[Card, str | None]:
+def _model(given: str, directory: Path, ema: bool | None) -> tuple[Card, str | None]:
     """The card of what is given, and the path of its folder from ``directory``; None for a shipped model."""
     from diffbench.document.scalars import FORBIDDEN
     from diffbench.document.words import shown, unknown
@@ -93,8 +95,8 @@ def _model(given: str, directory: Path) -> tuple[Card, str | None]:
         return load_card(name), None
     if not looks_like_path(given) and not Path(given).exists():
         raise UsageError(unknown("family or model", given, (*_OF_FAMILY, *shipped_models())))
-    card = load_card(Path(given))
-    way = Path(os.path.relpath(card.directory.resolve(), directory.resolve())).as_posix()
+    card = load_card(Path(given), {} if ema is None else {"ema": ema})
+    way = Path(os.path.relpath(card.home.resolve(), directory.resolve())).as_posix()
     if FORBIDDEN.search(way):
         raise UsageError(f"{shown(way)}: no suite can hold this path; rename the folder")
     return card, way if way.startswith(".") else f"./{way}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class NetworkDenoiser:
         sigma_data: float | None = None,
         learned_variance: bool = False,
     ) -> None:
+        if conditioning not in get_args(Conditioning):
+            raise UsageError(f"unknown conditioning {conditioning!r}: use one of {', '.join(get_args(Conditioning))}")
         self.network = network
         self.dtype = dtype
         self.learned_variance = learned_variance

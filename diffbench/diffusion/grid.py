@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from diffbench.catalog import GRIDS, PRESETS
-from diffbench.diffusion.continuous import VE
+from diffbench.diffusion.continuous import VE, LinearFlow
 from diffbench.diffusion.schedule_base import SIGMA_SLACK, FloatArray, NoiseSchedule, require
 from diffbench.errors import ScheduleError
 
@@ -150,6 +150,13 @@ def _trailing(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return np.maximum(schedule.t_start * (np.arange(n, 0.0, -1.0) / n), schedule.t_end)
 
 
+def _shifted(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
+    """Esser et al. 2024, Eq. 23, of the times 1, (n - 1) / n, ... 1 / n; the first ends where the schedule does."""
+    require(isinstance(schedule, LinearFlow), f"grid shifted: is of flows, not {type(schedule).__name__}")
+    u = np.arange(n, 0.0, -1.0) / n
+    return np.asarray(np.clip(options.shift * u / (1 + (options.shift - 1) * u), schedule.t_end, schedule.t_start))
+
+
 def _leading(schedule: NoiseSchedule, n: int, options: Any) -> FloatArray:
     return np.arange(n, dtype=np.float64)[::-1] * ((schedule.t_start + 1) // n)
 
@@ -228,6 +235,7 @@ _IN_TIME: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
     "linspace": _linspace,
     "quadratic": _quadratic,
     "time": _time,
+    "shifted": _shifted,
 }
 _IN_SIGMA: dict[str, Callable[[NoiseSchedule, int, Any], FloatArray]] = {
     "karras": _karras,

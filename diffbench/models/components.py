@@ -73,7 +73,8 @@ def _weights(card: Card, path: str, stem: str) -> str:
 
 def built(cls: Any, config: Mapping[str, Any]) -> nn.Module:
     """A network of this class and config, its weights not yet those of any checkpoint."""
-    logging.getLogger("diffusers").setLevel(logging.ERROR)  # it would comment on configs of older versions
+    for package in ("diffusers", "transformers"):
+        logging.getLogger(package).setLevel(logging.ERROR)  # they would comment on configs of other versions
     if hasattr(cls, "from_config"):
         network: nn.Module = cls.from_config(dict(config))
         return network

@@ -122,7 +122,8 @@ def _completed(
     derived, pipeline = Derived(), (folder / INDEX).is_file() and said.get("analytic") is None
     if pipeline:
         derived = derive(folder)
-        said = _merged({"source": where, "license": "see the checkpoint", **derived.keys}, said)
+        named = {"name": _as_name(folder.name), "source": where, "license": "see the checkpoint"}
+        said = _merged({**named, **derived.keys}, said)
     if (pipeline or said.get("checkpoint") is not None) and not said.get("sha256"):
         said = {**said, "sha256": hashes(folder, said)}
     return said, derived

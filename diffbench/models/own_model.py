@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 from uuid import uuid4
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from diffbench.diffusion.denoiser import Conditioning, Denoised, NetworkDenoiser
 from diffbench.diffusion.prediction import Prediction
 from diffbench.diffusion.schedule import NoiseSchedule, schedule_from
+from diffbench.document.words import unknown
 from diffbench.errors import CardError, UsageError
 from diffbench.fingerprint import fingerprint, why_unknown
 from diffbench.models.card import Card
@@ -90,8 +91,16 @@ class OwnModel:
             time_scale: what that is multiplied with.
             sigma_data: of the prediction ``edm``.
             settings: the other attributes.
+
+        Raises UsageError for a prediction or conditioning that there is not.
         """
         known = schedule if isinstance(schedule, NoiseSchedule) else schedule_from(schedule)
+        for what, value, names in (
+            ("prediction", prediction, get_args(Prediction)),
+            ("conditioning", conditioning, get_args(Conditioning)),
+        ):
+            if value not in names:
+                raise UsageError(unknown(what, value, names))
 
         def bare(x: Tensor, t: Tensor) -> Tensor:
             returned = network(x, t)

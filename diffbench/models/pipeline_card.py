@@ -92,6 +92,10 @@ def _schedule(found: Derived, class_name: str, config: Mapping[str, Any]) -> Non
         found.keys["prediction"] = "score"
         return
     if class_name.startswith("FlowMatch"):
+        if config.get("use_dynamic_shifting"):
+            raise CardError(
+                f"{class_name}: use_dynamic_shifting is not supported: its grid depends on the image's size"
+            )
         steps = _stated(found, config, "num_train_timesteps", "time.scale")
         found.keys |= {"schedule": {"kind": "flow"}, "time": {"input": "scaled", "scale": steps}, "prediction": "flow"}
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -59,11 +60,14 @@ def _several(card: Card, network: Any, device: torch.device, dtype: torch.dtype)
     length = card.text.length
     try:
         pipeline_class = getattr(import_module("diffusers"), card.text.pipeline)
+        import_module("diffusers.utils.logging").disable_progress_bar()
         given = {"transformer": network, "vae": None, "torch_dtype": dtype}
         given |= {part: None for part in _OPTIONAL if not (card.directory / part).is_dir()}
-        pipeline = pipeline_class.from_pretrained(
-            card.directory, **given, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names of arguments that the two packages changed
+            pipeline = pipeline_class.from_pretrained(
+                card.directory, **given, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+            )
         pipeline.to(device)
     except Exception as error:  # of diffusers' and transformers' own; it says what
         raise CardError(f"{card.directory}: its text encoders can't be read: {one_line(error)}") from None

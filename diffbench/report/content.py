@@ -52,11 +52,11 @@ class Content:
 
 
 # What "not told apart" means: by paired tests or not.
-_RULES = {
-    True: "no paired test, sample by sample from the same noise, finds another of that budget better (5% for all tests "
-    "of a budget together, Holm's adjustment)",
-    False: "its 95% interval overlaps that of the best",
-}
+_PAIRED = (
+    "no paired test, sample by sample from the same noise, finds another of that budget better (5% for all tests "
+    "of a budget together, Holm's adjustment)"
+)
+_OVERLAPPING = "its 95% interval overlaps that of the best"
 
 
 def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
@@ -78,12 +78,19 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
         results=results_table(run.cells, worse=worse),
-        rule=_RULES[all(best.paired for best in found if best.compared > 1)],
+        rule=_rule([best.paired for best in found if best.compared > 1]),
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
         provenance=_provenance(run),
         suite_text=run.suite_text,
     )
+
+
+def _rule(paired: Sequence[bool]) -> str:
+    """What it means not to be told apart from the best, budgets being judged by paired tests or not."""
+    if all(paired):
+        return _PAIRED
+    return f"{_PAIRED}; where there are no values of single samples, {_OVERLAPPING}" if any(paired) else _OVERLAPPING
 
 
 def _counts(cells: Sequence[CellView]) -> str:
@@ -152,7 +159,7 @@ def _where(found: Sequence[CellView]) -> str:
 def notes(run: RunFolder, metric: str | None) -> list[str]:
     """What the numbers mean."""
     said = []
-    if metric is not None:
+    if metric is not None and any(cell.value(metric) is not None for cell in run.cells):
         said.append(_meaning(run, metric))
         said += _floors(run, metric)
     said.append(

@@ -49,6 +49,7 @@ def check(
     seed: int = 0,
     diagnose: bool = True,
     quiet: bool = False,
+    ema: bool | None = None,
     consent: Consent = TENSORS_ONLY,
 ) -> Check:
     """Denoising error of a model against sigma on real images, without the card's clipping, and what it says.
@@ -68,6 +69,7 @@ def check(
         seed: of the noise; image i has the same noise for every model.
         diagnose: read the network in other ways where a band is not GOOD.
         quiet: no progress on stderr.
+        ema: whether the weights are the moving average, for pipelines whose configs do not say; None: the card's word.
         consent: what the checkpoint may do beyond giving tensors.
 
     Raises:
@@ -83,9 +85,9 @@ def check(
         raise UsageError(f"dtype {dtype!r}: expected one of {', '.join(DTYPES)}")
     where = pick_device(device)
     keep_freed_memory(where)
-    card = _card(model, data)
+    card = _card(model, data, ema)
     saved = Saved.read(against) if against is not None and Path(against).is_file() else None
-    second = None if against is None or saved is not None else _card(against, data)
+    second = None if against is None or saved is not None else _card(against, data, ema)
     levels = saved.sigmas if saved is not None else _levels([card, *([second] if second else [])], sigmas)
     most = most_images(card.image_shape, card.codec is not None)
     images, others = split_images(data, card.image_shape, n, values, most)
@@ -149,9 +151,9 @@ class _Load:
         return {**basis, "range": list(card.data.range), "shape": list(card.sample_shape), "codec": codec}
 
 
-def _card(model: str | Path, data: str | Path) -> Card:
+def _card(model: str | Path, data: str | Path, ema: bool | None) -> Card:
     """The card without clipping. UsageError for digits where it is for other data."""
-    card = load_card(model)
+    card = load_card(model, {} if ema is None else {"ema": ema})
     if str(data) == DIGITS and card.data.dataset != "mnist":
         raise UsageError(f"{card.name}: its data set is {card.data.dataset}, not mnist; give images of it as the data")
     return card.model_copy(update={"clip": None})

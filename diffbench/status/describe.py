@@ -16,6 +16,7 @@ from diffbench.document.words import counted, did_you_mean, expected, listed, sh
 from diffbench.errors import StoreError, UsageError
 from diffbench.models.card import Card
 from diffbench.models.find import FILE, known_models, load_card, looks_like_path
+from diffbench.models.pipeline_card import INDEX
 from diffbench.status.show import duration, size
 from diffbench.status.stored import state_of
 from diffbench.store.sessions import read_sessions
@@ -92,7 +93,7 @@ def _kind_of_path(name: str) -> Literal["card", "folder", "file"] | None:
     path = Path(name)
     try:
         if name and path.is_dir():
-            return "card" if (path / FILE).is_file() else "folder"
+            return "card" if (path / FILE).is_file() or (path / INDEX).is_file() else "folder"
         return "file" if path.is_file() else None
     except (OSError, ValueError):  # too long, or with NUL
         return None
@@ -189,7 +190,7 @@ def _model(card: Card, name: str) -> Description:
         ("licence", card.license),
         ("made by", card.source),
         ("card", str(card.home / FILE)),
-        ("in a suite", f"models: [{name}]"),
+        ("in a suite", f"models: [{name if looks_like_path(name) or name in known_models() else f'./{name}'}]"),
     ]
     facts = {
         **card.model_dump(mode="json", by_alias=True), "sigma_min": schedule.sigma_min,

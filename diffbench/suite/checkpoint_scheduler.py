@@ -29,7 +29,7 @@ def as_shipped(card: Card, given: Mapping[str, Any]) -> tuple[SamplerEntry, dict
         return f"{card.name} comes with no scheduler of diffusers"
     name = card.scheduler.class_name
     if name not in schedulers():
-        return f"{card.name} comes with {name}, which the installed diffusers lacks"
+        return f"{card.name} comes with {name}, which has no set_timesteps and step that could be called here"
     takes = schedulers()[name].config
     stated = {**card.scheduler.config, **given["config"]}
     config = {key: value for key, value in stated.items() if key in takes and key not in FROM_THE_MODEL}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from diffbench.catalog import GRIDS, SAMPLERS, Options, SamplerEntry
 from diffbench.diffusion.grid import Final, TimeGrid, default_grid, time_grid
-from diffbench.diffusion.schedule import NoiseSchedule
+from diffbench.diffusion.schedule import LinearFlow, NoiseSchedule
 from diffbench.document.words import shown
 from diffbench.errors import ScheduleError, UsageError
 from diffbench.models.card import Card
@@ -123,7 +123,7 @@ class _Planner:
     def cell(self, model: _Model, sampler: _Sampler, budget: Budget) -> Cell:
         model, sampler = _as_shipped(model, sampler)
         suite, card, choice, entry = self.suite, model.card, sampler.choice, sampler.entry
-        default = ADAPTIVE_GRID if entry.adaptive else default_grid(model.schedule)
+        default = ADAPTIVE_GRID if entry.adaptive else _default_grid(model)
         grid_choice = choice.grid or GridChoice.model_validate(default)
         found = self.realise(model, sampler, grid_choice, budget)
         skip = found if isinstance(found, str) else None
@@ -206,6 +206,15 @@ class _Planner:
             except ScheduleError as error:
                 self.grids[key] = str(error)
         return self.grids[key]
+
+
+def _default_grid(model: _Model) -> Any:
+    """The family's own grid; of a flow whose checkpoint states a shift, the one that is shifted so."""
+    scheduler = model.card.scheduler
+    shift = None if scheduler is None else scheduler.config.get("shift")
+    if isinstance(model.schedule, LinearFlow) and shift not in (None, 1, 1.0):
+        return {"kind": "shifted", "shift": shift}
+    return default_grid(model.schedule)
 
 
 def _as_shipped(model: _Model, sampler: _Sampler) -> tuple[_Model, _Sampler]:

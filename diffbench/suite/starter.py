@@ -93,12 +93,19 @@ _OF_THE_SDE = """\
 """
 
 
-def starter(card: Card, source: str | None, file: str) -> str:
-    """A suite for the model of ``card``; ``source`` is its path from the suite's folder, None for a shipped model."""
+def starter(card: Card, source: str | None, file: str, ema: bool | None = None) -> str:
+    """A suite for the model of ``card``; ``source`` is its path from the suite's folder, None for a shipped model.
+
+    ``ema``: what the suite has to say of weights whose configs do not; None: nothing.
+    """
     schedule = card.schedule_object()
     own = _OF_THE_SDE if schedule.has_sde else _ANCESTRAL if schedule.variance_preserving else ""
     pictures = card.extractor is not None
     where = f"name: {card.name}" if source is None else f"source: {json.dumps(source, ensure_ascii=False)}"
+    if ema is not None:
+        where += f", card: {{ema: {str(ema).lower()}}}"
+    where += ", labels: balanced" if card.labels is not None else ""
+    where += ", prompts: [a photo of a cat]" if card.text is not None else ""
     clip = "" if pictures or card.clip is None else ", clip: null"
     text = _HEAD + _SAMPLERS + (_PICTURES if pictures else _NO_PICTURES) + _TAIL
     return Template(text.replace("$own\n", own)).substitute(

@@ -158,6 +158,7 @@ def test_ends_default_to_the_schedule_s_and_are_exact():
         for s in SCHEDULES
         for kind in GRIDS
         if s.discrete or PRESETS.get(kind, (kind,))[0] not in ("leading", "ldm")
+        if isinstance(s, LinearFlow) or kind != "shifted"
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -258,3 +259,17 @@ def test_grids_made_by_hand_are_checked():
         TimeGrid(np.zeros(3), sigma, scale, "mine", "denoise")
     with pytest.raises(ScheduleError, match="needs at least 1 step"):
         TimeGrid(t[:1], sigma[:1], scale[:1], "mine", "denoise")
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])
+def test_a_shifted_grid_of_a_flow_multiplies_the_odds_of_its_times(shift: float) -> None:
+    """t / (1 - t) is sigma: it is ``shift`` times that of evenly spaced times (Esser et al. 2024, Eq. 23)."""
+    grid = time_grid(LinearFlow(), 4, "shifted", shift=shift)
+    even = np.array([0.75, 0.5, 0.25])
+    np.testing.assert_allclose(grid.sigma[1:4], shift * even / (1 - even), rtol=1e-12)
+    assert grid.t[0] == LinearFlow().t_start and grid.sigma[4] == 0
+
+
+def test_only_a_flow_has_a_shift() -> None:
+    with pytest.raises(ScheduleError, match="grid shifted: is of flows, not VP"):
+        time_grid(VP(), 4, "shifted", shift=3.0)

@@ -175,3 +175,6 @@ def test_a_flow_of_stable_diffusion_3_is_its_pipeline(
     torch.testing.assert_close(mine, torch.from_numpy(theirs).permute(0, 3, 1, 2), rtol=0, atol=1e-4)
     assert (nfe, network_evals) == (4, 4 if guidance == 1 else 8)
     assert mine.std() > 1e-3
+    own = cell_of(tmp_path / "pipeline", "ddim", **given).grid
+    assert own is not None
+    assert own.sigma[1:].tolist() == pytest.approx([9.0, 3.0, 1.0, 0.0]), "shifted by 3, as the checkpoint states"

@@ -4,6 +4,7 @@ import re
 
 import jsonschema
 import pytest
+import tiny_pipelines
 import yaml
 
 from diffbench.models.find import load_card, shipped_models
@@ -98,3 +99,16 @@ def test_every_shipped_model_has_a_starter(diffbench, monkeypatch):
     monkeypatch.undo()
     for name in shipped_models():
         assert plan(read_suite_text("name: x\n" + starter(load_card(name), None, "s.yaml")))
+
+
+def test_a_pipeline_is_asked_for_what_its_configs_do_not_say(diffbench, tmp_path):
+    tiny_pipelines.dit(tmp_path / "dit")
+    code, _, err = diffbench("init", "./dit")
+    assert code == 2 and 'the key "ema" is missing' in err
+    assert diffbench("init", "./dit", "--ema")[0] == 0
+    text = (tmp_path / "my-suite.yaml").read_text()
+    assert "card: {ema: true}, labels: balanced" in text
+    assert diffbench("validate", "my-suite.yaml")[0] == 0
+    (tmp_path / "dit" / "card.yaml").write_text("ema: true\n")
+    code, out, _ = diffbench("show", "./dit")
+    assert code == 0 and "models: [./dit]" in out
