@@ -155,7 +155,7 @@ def _exact_model():
     def denoise(x_hat, sigma):
         return Denoised(0.1 + (x_hat - 0.1) / (1 + 4 * sigma.float().view(-1, 1, 1, 1) ** 2))
 
-    loaded.load_model = lambda *arguments: replace(read(*arguments), denoiser=denoise)
+    loaded.load_model = lambda *given, **named: replace(read(*given, **named), unclipped=denoise)
 
 
 class Calls:

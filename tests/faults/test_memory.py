@@ -10,12 +10,12 @@ def too_small_for(sampler, seen):
     """A device that has memory for all cells but those of one sampler."""
     sample = execute.sample_images
 
-    def sampled(model, cell, own, indices):
+    def sampled(model, cell, own, indices, through=None):
         with open(seen, "a", encoding="ascii") as file:
             file.write(f"{cell.sampler} {len(indices)}\n")
         if cell.sampler == sampler:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return sample(model, cell, own, indices)
+        return sample(model, cell, own, indices, through)
 
     execute.sample_images = sampled
     sampling.run_shard = execute.run_shard
