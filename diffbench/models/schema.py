@@ -65,6 +65,8 @@ def _whole(schema: Schema) -> Schema:
     parts = {"data": DataInfo, "codec": Codec, "labels": Labels, "text": Text, "scheduler": Scheduler}
     for key, part in parts.items():
         needed[key] = {"required": schema["$defs"][part.__name__].pop("required")}
+    encoders = {**exactly_one("encoder", "pipeline"), "if": given("encoder"), "then": given("tokenizer")}
+    needed["text"] |= {"if": {"type": "object"}, "then": encoders}
     itself = {
         "anyOf": [
             {"properties": {"network": {"anyOf": list(map(given, _FORMS))}}, "required": ["network"]},

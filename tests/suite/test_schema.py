@@ -161,7 +161,7 @@ CARD_MISTAKES = [
     ({"sha256": {"../x": "0" * 64}}, "'../x'"), ({"sha256": {"x": "0"}}, "'0'"), ({"name": "a b"}, "'a b'"),
     ({"prediction": "edm"}, "sigma_data"), ({"network": None}, "None"), ({"extra": 1}, "extra"),
     ({"family": "latent"}, "None"), ({"labels": {"unconditional": 3}}, "classes"), ({"flops": 0}, "0 is"),
-    ({"checkpoint": {"note": "x"}}, "'note'"), ({"text": {"length": 7}}, "encoder"),
+    ({"checkpoint": {"note": "x"}}, "'note'"), ({"text": {"length": 7}}, "{'length': 7}"),
     ({"network": {"path": "unet"}, "checkpoint": {"source": "x", "from": "y"}}, "'from'"),
     ({"network": {"path": "unet", "class": "X", "program": "y"}}, "'program'"),
     ({"network": {"path": "unet", "class": "X", "key_map": "ddpm"}}, "config"), ({"network": {"class": "X"}}, "path"),
