@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from diffbench.results import Row, frame, write
 from diffbench.scoring.interval import score_from_influence
 from diffbench.status.score_cache import ScoreCache
+from diffbench.store.atomic import unsynchronised
 from diffbench.store.kept import FRAMES
 from diffbench.store.sealed import write_sealed
 from diffbench.store.shards import IMAGES, TRAJECTORIES, Arrays, Artefact, ShardRange, Store
@@ -63,7 +61,7 @@ def made_up(run: Path, cells: int) -> Path:
     random = np.random.default_rng(0)
     rows: list[Row] = []
     common = random.standard_normal(_N)
-    with _unsynchronised():
+    with unsynchronised():
         for index in range(cells):
             place, budget = divmod(index, len(_BUDGETS))
             model, sampler = divmod(place, len(_SAMPLERS))
@@ -129,14 +127,3 @@ def _smooth(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.u
     waves = np.fft.irfft2(np.fft.rfft2(random.standard_normal(shape)) / f, s=(height, width))
     waves /= waves.std(axis=(-2, -1), keepdims=True)
     return np.clip(127.5 + 55 * waves, 0, 255).astype(np.uint8)
-
-
-@contextmanager
-def _unsynchronised() -> Iterator[None]:
-    """What is made up need not survive a power cut."""
-    fsync = os.fsync
-    os.fsync = lambda fd: None
-    try:
-        yield
-    finally:
-        os.fsync = fsync

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from diffbench.runner.loaded import Loaded
 from diffbench.runner.resume import ask
 from diffbench.status.code import sampling_code
 from diffbench.status.stored import distinct, wanted
+from diffbench.store.atomic import unsynchronised
 from diffbench.store.shards import Artefact, ShardRange, Store, shard_ranges
 from diffbench.suite.plan import Cell, plan
 from diffbench.suite.read import find_suite, read_suite
@@ -130,7 +128,7 @@ def _fill(run: Path, suite: Path, device: str) -> int:
     name = str(cells[0].card.extractor)
     config = shipped.extractor_config(name)
     made = 0
-    with _unsynchronised():
+    with unsynchronised():
         for cell in cells:
             features = random.standard_normal((cell.n, config["feature_dim"]), dtype=np.float32)
             logits = random.standard_normal((cell.n, config["classes"]), dtype=np.float32)
@@ -142,17 +140,6 @@ def _fill(run: Path, suite: Path, device: str) -> int:
                 store.write(cell.id, shard, {name: seen}, named)
                 made += 1
     return made
-
-
-@contextmanager
-def _unsynchronised() -> Iterator[None]:
-    """The shards of a benchmark need not survive a power cut: without this, making them takes minutes."""
-    fsync = os.fsync
-    os.fsync = lambda fd: None
-    try:
-        yield
-    finally:
-        os.fsync = fsync
 
 
 _PEAK = """
