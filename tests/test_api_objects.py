@@ -15,6 +15,7 @@ from diffbench.errors import CardError, UsageError
 from diffbench.models.find import load_card
 from diffbench.models.load import load_model
 
+RUN = diffbench.run  # tests have the command as ``diffbench``
 LINEAR = {"kind": "ddpm", "betas": "linear", "beta_start": 0.0001, "beta_end": 0.02, "steps": 1000}
 
 
@@ -213,6 +214,21 @@ def test_images_of_a_run_with_objects_can_be_exported(own, tmp_path, diffbench):
     (file,) = (tmp_path / "npz").glob("*.npz")
     assert np.load(file)["arr_0"].shape == (6, 28, 28, 1)
     assert len(results.read(tmp_path / "run")) == 6
+
+
+def test_commands_on_a_run_whose_objects_are_gone_say_what_they_can(own, tmp_path, diffbench):
+    """Costs are of other numbers of images than the samples: export counts the samples."""
+    suite = {"name": "own", "run": {"device": "cpu", "batch_size": 6, "keep": {"samples": 4}},
+             "timing": {"seconds": 0.5, "batch_size": 1}}  # fmt: skip
+    RUN(suite, tmp_path / "run", models={"mine": own}, samplers={"fn": euler}, budgets=[2], samples=6,
+        quiet=True)  # fmt: skip
+    code, out, err = diffbench("export", "run", "--npz", "--out", "npz")
+    assert code == 0 and "4 of 6 images were kept" in err
+    code, out, err = diffbench("show", "run")
+    assert code == 0 and "the script that made it" in out and "fn" in out and "(cpu)" in out
+    for command in (["status", "run"], ["cache", "gc", "run"]):
+        code, out, err = diffbench(*command)
+        assert code == 2 and 'unknown model "mine"' in err and "goes on in that script" in err
 
 
 def test_a_callback_tells_a_spoiled_network_from_one_that_did_not_change(own, tmp_path):

@@ -122,14 +122,11 @@ def status(run_folder: Path, verify: bool, as_json: bool) -> None:
     from diffbench.status.stored import state_of
     from diffbench.store.manifest import damage
     from diffbench.store.sessions import read_sessions
+    from diffbench.suite.of_run import suite_file, suite_of_run
     from diffbench.suite.plan import plan as plan_suite
-    from diffbench.suite.read import read_suite
     from diffbench.suite.solution import solutions_of
 
-    path = run_folder / "suite.yaml"
-    if not path.is_file():
-        raise StoreError(f"{run_folder}: no suite.yaml here; not a run folder")
-    spec = read_suite(path)
+    path, spec = suite_file(run_folder), suite_of_run(run_folder)
     images = spec.run.keep.samples
     cells = plan_suite(spec)
     states = [state_of(run_folder, cell, images, verify, spec.metrics) for cell in [*cells, *solutions_of(cells)]]

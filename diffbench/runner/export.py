@@ -13,13 +13,15 @@ import numpy as np
 from PIL import Image
 
 from diffbench import results
+from diffbench.catalog import COSTS
 from diffbench.comparison.join import cell_key, label
 from diffbench.comparison.side import RunSide
 from diffbench.document.words import slug
-from diffbench.errors import StoreError, SuiteError, UsageError
+from diffbench.errors import SuiteError, UsageError
 from diffbench.status.stored import distinct
 from diffbench.store.atomic import write_atomically
 from diffbench.store.kept import Images
+from diffbench.suite.of_run import suite_file
 from diffbench.suite.plan import plan
 from diffbench.suite.read import read_suite
 from diffbench.suite.select import select
@@ -95,15 +97,14 @@ def _npz(images: Images, stem: Path) -> Path:
 
 def _cells(run: Path, only: str | None) -> Sequence[_Kept]:
     """The run's cells by its suite; by its table where the suite names objects that are gone."""
-    suite = run / "suite.yaml"
-    if not suite.is_file():
-        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
+    path = suite_file(run)
     try:
-        planned = distinct(select(plan(read_suite(suite)), only), solutions=False)
+        planned = distinct(select(plan(read_suite(path)), only), solutions=False)
         return [_Kept(cell.id, cell.key, cell.n) for cell in planned]
     except SuiteError:
         if only is not None:
             raise UsageError(f"{run}: its suite names objects that are not here, so --only can't be read") from None
-    rows = {row["cell"]: row for row in results.rows(results.read(run)) if row["status"] == "ok"}
+    scored = (row for row in results.rows(results.read(run)) if row["status"] == "ok" and row["metric"] not in COSTS)
+    rows = {row["cell"]: row for row in scored}
     named = {cell_key(row): row for row in rows.values()}
     return [_Kept(row["cell"], label(row), int(row["n"] or 0)) for row in named.values()]

@@ -23,8 +23,8 @@ from diffbench.runner.engine import execute
 from diffbench.runner.merge import merge_runs
 from diffbench.runner.progress import Progress
 from diffbench.suite.gates import Margin
+from diffbench.suite.of_run import suite_of_run
 from diffbench.suite.plan import plan
-from diffbench.suite.read import read_suite
 from diffbench.suite.select import select
 
 REACH = 4
@@ -92,7 +92,7 @@ def _may_tell(row: Compared, limit: int) -> bool:
 def _sampled(side: RunSide, rows: Sequence[Row], n: int, quiet: bool, consent: Consent) -> RunSide:
     """The side with ``n`` samples of the cells of these rows, and only these rows."""
     out = side.path.with_name(f"{side.path.resolve().name}-extended")
-    suite = read_suite(side.path / "suite.yaml", [f"samples.n={n}", "timing.seconds=0"])
+    suite = suite_of_run(side.path, [f"samples.n={n}", "timing.seconds=0"])
     rules = dict.fromkeys(map(_rule, rows))
     own = {cell.id for rule in rules for cell in select(plan(suite), rule)}
     if not {row["cell"] for row in rows} <= own:

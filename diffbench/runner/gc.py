@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbench.errors import StoreError
 from diffbench.runner.features import StoredCell, stored_cell
 from diffbench.status.code import scoring_code
 from diffbench.status.score_cache import ScoreCache
@@ -19,8 +18,8 @@ from diffbench.status.stored import are_scored, distinct, stored_probe, wanted
 from diffbench.store.atomic import TEMPORARY, remove
 from diffbench.store.sealed import write_sealed
 from diffbench.store.shards import FREED, SHOWN, ShardRange, Store, Wanted, shard_ranges
+from diffbench.suite.of_run import suite_of_run
 from diffbench.suite.plan import Cell, plan
-from diffbench.suite.read import read_suite
 from diffbench.suite.solution import solutions_of
 from diffbench.suite.spec import Suite
 
@@ -42,10 +41,7 @@ def free(run: Path, features: bool = False, orphans: bool = False, dry_run: bool
     Manifests go before the files that they describe, and a cell's features only after a note that they were freed, so
     that an interruption leaves nothing that looks whole and is not.
     """
-    path = run / "suite.yaml"
-    if not path.is_file():
-        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
-    suite = read_suite(path)
+    suite = suite_of_run(run)
     total: dict[str, tuple[int, int]] = {}
     for find in _finds(run, suite, features, orphans):
         try:

@@ -14,7 +14,7 @@ from diffbench.store.probe import Answers, difference, read_answers, settle
 from diffbench.store.sealed import read_sealed
 from diffbench.store.sessions import FOLDER, PROVENANCE, write_provenance
 from diffbench.store.shards import ShardRange, Store, Wanted
-from diffbench.suite.read import read_suite
+from diffbench.suite.of_run import FILE, suite_of_run
 
 
 @dataclass
@@ -56,12 +56,9 @@ def merge_runs(out: Path, runs: Sequence[Path]) -> Merged:
 def _refuse_other_suites(out: Path, runs: Sequence[Path]) -> None:
     names: dict[str, Path] = {}
     for folder in (out, *runs):
-        path = folder / "suite.yaml"
-        if not path.is_file():
-            if folder is out:
-                continue
-            raise StoreError(f"{folder}: no suite.yaml here; not a run folder")
-        names.setdefault(read_suite(path).name, folder)
+        if folder is out and not (folder / FILE).is_file():
+            continue
+        names.setdefault(suite_of_run(folder).name, folder)
     if len(names) > 1:
         (one, first), (other, second), *_ = names.items()
         raise UsageError(f"{second} is a run of suite {other!r}, {first} one of {one!r}; parts are of one suite")

@@ -31,8 +31,8 @@ from diffbench.runner.null_suites import Null, NullSuites
 from diffbench.runner.resume import answer_alike
 from diffbench.status.stored import distinct
 from diffbench.suite.gates import Margin
+from diffbench.suite.of_run import suite_of_run
 from diffbench.suite.plan import Cell, plan
-from diffbench.suite.read import read_suite
 from diffbench.suite.spec import Suite
 
 SUITES, SECONDS = 200, 600.0
@@ -139,9 +139,7 @@ def self_test(
         StoreError: the folder is no run, or its features were freed.
         UsageError: the seed is the run's own.
     """
-    if not (run / "suite.yaml").is_file():
-        raise StoreError(f"{run}: no suite.yaml here; not a run folder")
-    suite = read_suite(run / "suite.yaml")
+    suite = suite_of_run(run)
     if suite.samples.n < FEWEST:
         raise Inconclusive(f"{run} has {suite.samples.n} samples a cell: a test needs {FEWEST}")
     other = (suite.seed + 1) % 2**32 if seed is None else seed

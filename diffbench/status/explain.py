@@ -13,8 +13,8 @@ from diffbench.status.code import sampling_code
 from diffbench.status.stored import CellState, state_of, stored_probe
 from diffbench.store.sealed import read_sealed
 from diffbench.store.shards import Store
+from diffbench.suite.of_run import suite_of_run
 from diffbench.suite.plan import Cell, plan
-from diffbench.suite.read import read_suite
 from diffbench.suite.solution import solutions_of
 
 _MISSING = object()
@@ -45,9 +45,7 @@ def explain(name: str, run: Path | None = None) -> list[str]:
 
 def _planned(run: Path, required: bool) -> list[Cell]:
     try:
-        if not (run / "suite.yaml").is_file():
-            raise StoreError(f"{run}: no suite.yaml here; not a run folder")
-        cells = plan(read_suite(run / "suite.yaml"))
+        cells = plan(suite_of_run(run))
         return [*cells, *solutions_of(cells)]
     except DiffbenchError:
         if required:
@@ -62,7 +60,7 @@ def _about(run: Path, cell: Cell) -> Iterator[str]:
     if cell.skip is not None:
         yield f"skipped: {cell.skip}"
         return
-    images = read_suite(run / "suite.yaml").run.keep.samples
+    images = suite_of_run(run).run.keep.samples
     state = state_of(run, cell, images, verify=True)
     yield f"{state.done} of {state.total} shards are there and whole"
     yield from _flaws(state)
