@@ -310,3 +310,14 @@ def test_commands_that_read_and_copy_do_not_import_torch(here):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=here)
     assert done.returncode == 0, done.stderr
+
+
+def test_run_says_why_nothing_was_scored(diffbench, no_report, tmp_path):
+    (tmp_path / "suite.yaml").write_text(
+        "name: plain\nmodels: [gaussian-mixture]\nsamplers: [ddim]\nbudgets: {nfe: [2]}\nsamples: 4\n"
+        "metrics: [fid, is]\nrun: {device: cpu}\ntiming: {seconds: 0}\n"
+    )
+    code, out, err = diffbench("run", "suite.yaml", "--quiet")
+    assert code == 0, err
+    why = "gaussian-mixture has no feature extractor: its samples are no images of a data set"
+    assert f"\nNo cell was scored: {why}.\n" in out and "FID" not in out

@@ -141,6 +141,8 @@ def _show_results(summary: RunSummary, as_json: bool) -> bool:
     """Draw what is out of date and print the table; returns whether cells are incomplete."""
     from diffbench import results
     from diffbench.report.folder import RunFolder
+    from diffbench.report.frame import cells
+    from diffbench.report.gaps import unscored
     from diffbench.report.page import draw as draw_report
     from diffbench.report.tables import terminal_table
     from diffbench.store.manifest import damaged_derived, write_manifest
@@ -155,9 +157,9 @@ def _show_results(summary: RunSummary, as_json: bool) -> bool:
         rows_as_json(with_expectations(results.rows(table), summary.folder))
     else:
         draw(terminal_table(table, RunFolder(summary.folder, []).worse))
-        if all(cell.skip for cell in summary.cells):
-            say("Every cell was skipped; the report says why.")
-        elif not summary.sampled and not summary.failed:
+        for sentence in unscored(cells(table)):
+            say(sentence)
+        if not all(cell.skip for cell in summary.cells) and not summary.sampled and not summary.failed:
             say("Every shard was there already; nothing was sampled.")
         tell_expected(summary.folder)
         say(f"Report: {summary.folder / 'report.html'}   table: {summary.folder / results.PARQUET}")

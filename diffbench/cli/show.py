@@ -68,6 +68,7 @@ def _best(folder: Path) -> tuple[list[Best], str] | None:
 def _best_rows(found: list[Best], metric: str) -> list[dict[str, Any]]:
     return [
         {"model": one.model, "budget": one.budget, "sampler": one.cell.series, "metric": metric,
-         "value": one.cell.value(metric), "not_told_apart": [cell.series for cell in one.ties]}
+         "value": one.cell.value(metric), "not_told_apart": [cell.series for cell in one.ties],
+         "not_tested": [cell.series for cell in one.untested]}
         for one in found
     ]  # fmt: skip

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffbench.report.answers import Curve, front_sentence, front_table, iso_sentence, iso_table
+from diffbench.report.answers import Curve, costs, front_sentence, front_table, iso_sentence, iso_table
 from diffbench.report.answers import curves as run_curves
 from diffbench.report.convergence import orders_table, solver_errors
 from diffbench.report.expectation import Expectations, expectations
 from diffbench.report.findings import Agreement, Best, agreements, asked_once, best_per_budget
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, main_metric, models, title, unique
+from diffbench.report.frame import CellView, main_metric, models, quality_metrics, title, unique
+from diffbench.report.gaps import gaps, listed_budgets, unscored, why_missing
 from diffbench.report.notes import notes
 from diffbench.report.tables import Entry, Table, best_table, results_table
 
@@ -31,11 +32,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a page shows; all text is plain and not yet escaped."""
+    """Everything that a page shows; all text is plain and not yet escaped.
+
+    ``unscored`` says what has no score at all, and why; ``charted``: whether there is anything to draw against a cost.
+    """
 
     name: str
     counts: str
     metric: str | None
+    unscored: tuple[str, ...]
+    charted: bool
     answers: tuple[tuple[str, tuple[str, ...]], ...]
     best: Table | None
     front: Table | None
@@ -70,6 +76,8 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         name=run.name,
         counts=_counts(run.cells),
         metric=title(metric) if metric else None,
+        unscored=tuple(unscored(run.cells)),
+        charted=any(costs(c) and any(c.value(m) is not None for m in quality_metrics(run.cells)) for c in run.cells),
         answers=tuple((model, tuple(_answers(run, metric, found, curves, model))) for model in models(run.cells)),
         best=best_table(found, metric) if metric and found else None,
         front=front_table(run, metric) if metric else None,
@@ -105,56 +113,24 @@ def _answers(
     run: RunFolder, metric: str | None, found: Sequence[Best], curves: Sequence[Curve], model: str
 ) -> Iterator[str]:
     """Best at each budget, what a quality costs, the front."""
+    if metric is None:
+        return
+    mine = [cell for cell in run.cells if cell.model == model]
+    if all(cell.value(metric) is None for cell in mine):
+        yield f"no {title(metric)}"
+        yield f"the reason: {why_missing(mine, [metric])}"
+        return
     yield _answer(found, model)
-    if metric is not None:
-        mine = [cell for cell in run.cells if cell.model == model]
-        yield from filter(None, (iso_sentence(curves, model, metric), front_sentence(mine, metric)))
+    yield from filter(None, (iso_sentence(curves, model, metric), front_sentence(mine, metric)))
 
 
 def _answer(found: Sequence[Best], model: str) -> str:
-    """``dpmpp-2m at NFE 5, 10 and 20; heun at NFE 50``; a star marks budgets with samplers not told apart."""
+    """``dpmpp-2m at NFE 5, 10 and 20; heun at NFE 50``; a star marks budgets with others not told apart or tested."""
     at: dict[str, list[str]] = {}
     for best in found:
         if best.model == model:
-            at.setdefault(best.cell.series, []).append(best.budget + ("*" if best.ties else ""))
-    if not at:
-        return "no cell was scored"
-    return "; ".join(f"{series} at {_listed(budgets)}" for series, budgets in at.items())
-
-
-def _listed(budgets: Sequence[str]) -> str:
-    first, *rest = budgets
-    word = first.partition(" ")[0] + " "
-    short = [first, *(b.removeprefix(word) for b in rest)]
-    return short[0] if not rest else ", ".join(short[:-1]) + " and " + short[-1]
-
-
-def gaps(cells: Sequence[CellView]) -> Table:
-    """Values that are missing or incomplete, with their reasons; equal ones are told together, whole cells first."""
-    whole: dict[tuple[str, str, str], list[CellView]] = {}
-    part: dict[tuple[str, str, str], list[CellView]] = {}
-    for cell in cells:
-        lacking = {m: s for m, s in cell.scores.items() if s.value is None or s.status != "ok"}
-        why = {
-            m: ("missing" if s.status == "ok" else s.status, s.reason or "no reason given") for m, s in lacking.items()
-        }
-        if len(lacking) == len(cell.scores) and len(set(why.values())) == 1:
-            whole.setdefault(("everything", *next(iter(why.values()))), []).append(cell)
-        else:
-            for metric, reason in why.items():
-                part.setdefault((title(metric), *reason), []).append(cell)
-    left = len(cells) - sum(map(len, whole.values()))
-    rows = [(_where(found), *key) for key, found in whole.items()]
-    every = "all other cells" if whole else "all cells"
-    rows += [(every if len(found) == left else _where(found), *key) for key, found in part.items()]
-    return Table(("cells", "what", "status", "reason"), tuple(tuple(map(Entry, row)) for row in rows))
-
-
-def _where(found: Sequence[CellView]) -> str:
-    lines: dict[str, list[str]] = {}
-    for cell in found:
-        lines.setdefault(f"{cell.model} · {cell.series}", []).append(cell.budget_label)
-    return "; ".join(f"{name} @ {_listed(budgets)}" for name, budgets in lines.items())
+            at.setdefault(best.cell.series, []).append(best.budget + ("*" if best.ties or best.untested else ""))
+    return "; ".join(f"{series} at {listed_budgets(budgets)}" for series, budgets in at.items())
 
 
 def _provenance(run: RunFolder) -> Table:

@@ -1,9 +1,9 @@
 """What the table says, in words: the best sampler at each budget, and whether the ODE samplers agree.
 
 Plain rules, stated wherever their results are shown. *Not told apart* from the best of a budget: no paired test of all
-its cells finds one that is better (``compare/ranking.py``); where a run has no values per sample beside its table, the
-95% intervals overlap. *Still moving*: a sampler's score changed by more than its interval's half-width between its last
-two budgets.
+its cells finds one that is better (``comparison/ranking.py``); where a run has no values per sample beside its table,
+the 95% intervals overlap. *Not tested*: there is no such test of a cell, or no such interval. *Still moving*: a
+sampler's score changed by more than its interval's half-width between its last two budgets.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, lower_is_better, models, number, scale, title, with_interval
 
-Worse = Callable[[Sequence[CellView], str], list[bool] | None]
-"""(cells, metric) -> for each whether another is better by a paired test; None where that can't be tested."""
+Worse = Callable[[Sequence[CellView], str], list[bool | None] | None]
+"""(cells, metric) -> for each whether another is better by a paired test, None for one that none can be made of; None
+as a whole where none can be made at all."""
 
 
 def asked_once(worse: Worse) -> Worse:
     """The same, testing the same cells only once: the tests of a large run take seconds."""
-    known: dict[tuple[object, ...], list[bool] | None] = {}
+    known: dict[tuple[object, ...], list[bool | None] | None] = {}
 
-    def ask(cells: Sequence[CellView], metric: str) -> list[bool] | None:
+    def ask(cells: Sequence[CellView], metric: str) -> list[bool | None] | None:
         key = (metric, *map(id, cells))
         if key not in known:
             known[key] = worse(cells, metric)
@@ -33,12 +34,16 @@ def asked_once(worse: Worse) -> Worse:
 
 @dataclass(frozen=True)
 class Best:
-    """The best cell of a model at one budget, and those not told apart from it, ``paired`` or by their intervals."""
+    """The best cell of a model at one budget, and those not told apart from it, ``paired`` or by their intervals.
+
+    ``untested`` are those of which nothing can be said: no paired test, or no interval.
+    """
 
     model: str
     budget: str
     cell: CellView
     ties: tuple[CellView, ...]
+    untested: tuple[CellView, ...]
     compared: int
     paired: bool
 
@@ -73,10 +78,7 @@ def best_cell(cells: Sequence[CellView], metric: str) -> CellView | None:
 
 
 def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None = None) -> list[Best]:
-    """The best sampler of every model and budget, budgets ascending within a model, for each scale of its scores.
-
-    A cell that can't be tested against any other, or without an interval, counts as a tie.
-    """
+    """The best sampler of every model and budget, budgets ascending within a model, for each scale of its scores."""
     found = []
     for model in models(cells):
         mine = [cell for cell in cells if cell.model == model]
@@ -84,10 +86,21 @@ def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None 
         for *_, label in budgets:
             for ranked in _of_one_scale([cell for cell in mine if cell.budget_label == label], metric):
                 tested = None if worse is None else worse(ranked, metric)
-                told = [overlap(ranked[0], cell, metric) is False for cell in ranked] if tested is None else tested
-                ties = tuple(cell for cell, apart in zip(ranked[1:], told[1:], strict=True) if not apart)
-                found.append(Best(model, label, ranked[0], ties, len(ranked), tested is not None))
+                told = _by_intervals(ranked, metric) if tested is None else tested
+                if told[0] is None:  # what was tested was tested against others than the best
+                    told = [apart or None for apart in told]
+                ties, untested = (
+                    tuple(cell for cell, apart in zip(ranked[1:], told[1:], strict=True) if apart is wanted)
+                    for wanted in (False, None)
+                )
+                found.append(Best(model, label, ranked[0], ties, untested, len(ranked), tested is not None))
     return found
+
+
+def _by_intervals(ranked: Sequence[CellView], metric: str) -> list[bool | None]:
+    """For each of the cells whether its interval lies apart from that of the first; None where one has no interval."""
+    overlaps = [overlap(ranked[0], cell, metric) for cell in ranked]
+    return [None if overlapping is None else not overlapping for overlapping in overlaps]
 
 
 def _of_one_scale(cells: Sequence[CellView], metric: str) -> list[list[CellView]]:
@@ -99,11 +112,13 @@ def _of_one_scale(cells: Sequence[CellView], metric: str) -> list[list[CellView]
 
 
 def agreements(run: RunFolder, metric: str) -> list[Agreement]:
-    """One statement a model that has cells with a budget."""
-    return [
-        _agreement(run, model, [cell for cell in run.cells if cell.model == model], metric)
-        for model in models(run.cells)
-    ]
+    """One statement a model of which a deterministic sampler was scored at a budget."""
+    found = []
+    for model in models(run.cells):
+        mine = [cell for cell in run.cells if cell.model == model]
+        if solved := _ode_samplers(run, mine, metric):
+            found.append(_agreement(run, model, mine, solved, metric))
+    return found
 
 
 def _ode_samplers(run: RunFolder, cells: Sequence[CellView], metric: str) -> list[CellView]:
@@ -115,10 +130,9 @@ def _ode_samplers(run: RunFolder, cells: Sequence[CellView], metric: str) -> lis
     return list(distinct.values())
 
 
-def _agreement(run: RunFolder, model: str, cells: Sequence[CellView], metric: str) -> Agreement:
-    solved = _ode_samplers(run, cells, metric)
-    if not solved:
-        return Agreement(model, None, ("No deterministic sampler was scored.",))
+def _agreement(
+    run: RunFolder, model: str, cells: Sequence[CellView], solved: Sequence[CellView], metric: str
+) -> Agreement:
     label = max(solved, key=lambda cell: (cell.budget_kind == "nfe", cell.budget or 0)).budget_label
     there = [cell for cell in solved if cell.budget_label == label]
     named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)

@@ -77,19 +77,19 @@ class RunFolder:
         except (ValidationError, TypeError):
             return None, NoOptions()
 
-    def worse(self, views: Sequence[CellView], metric: str) -> list[bool] | None:
+    def worse(self, views: Sequence[CellView], metric: str) -> list[bool | None] | None:
         """For each of the cells whether another is better by a paired test of the metric, 5% for all of them together.
 
-        None where no two of them can be tested: too few samples, or no values per sample in the folder, as in a copy of
-        a report alone.
+        None for a cell that can't be tested against any other: no values per sample, too few samples, another n. None
+        as a whole where no two of them can be tested, as in a copy of a report alone.
         """
         side, rows = self._scored(views, metric)
         scores = [score_of(side, row) for row in rows]
-        tests = not_worse(side, rows)
-        unpaired = all(score.influence is None and score.replicates is None for score in scores)
-        if unpaired or all(tested is None for tested in tests):
-            return None
-        return [tested is not None and tested[0] < ALPHA for tested in tests]
+        known = [place for place, s in enumerate(scores) if s.influence is not None or s.replicates is not None]
+        told: list[bool | None] = [None] * len(rows)
+        for place, tested in zip(known, not_worse(side, [rows[place] for place in known]), strict=True):
+            told[place] = None if tested is None else tested[0] < ALPHA
+        return None if all(one is None for one in told) else told
 
     def _scored(self, views: Sequence[CellView], metric: str) -> tuple[RunSide, list[dict[str, Any]]]:
         """The rows of these cells' scores, and the side that has their values per sample."""

@@ -11,6 +11,7 @@ from diffbench.errors import UsageError
 from diffbench.inert import printable
 from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
+from diffbench.report.gaps import unscored
 from diffbench.report.plots import Plots
 from diffbench.report.tables import TIE, Entry, Table, results_table
 
@@ -23,7 +24,8 @@ def as_html(run: RunFolder) -> str:
     table = results_table(run.cells, worse=run.worse)
     left = len(table.rows) - MOST_ROWS
     more = f"{counted(left, 'more cell')} in .frame; " if left > 0 else ""
-    note = Markup('<p style="font-size:85%;opacity:.75">{}</p>').format(more + _LEGEND)
+    legend = _LEGEND if any(entry.strong for row in table.rows for entry in row) else " ".join(unscored(run.cells))
+    note = Markup('<p style="font-size:85%;opacity:.75">{}</p>').format(more + printable(legend))
     return str(_table(table) + note + _figure(run))
 
 

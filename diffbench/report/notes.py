@@ -9,6 +9,13 @@ from diffbench.report.convergence import solver_errors
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, number, title, unique
 
+_INTERVAL = (
+    "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
+    "counts as fixed, and training the model again can move the score by more. All samplers start sample i from the "
+    "same noise, so overlapping intervals do not say that two cells are equal: paired tests of the stored samples "
+    "(diffbench compare --by sampler) see smaller differences."
+)
+
 
 def notes(run: RunFolder, metric: str | None) -> list[str]:
     """What the numbers mean."""
@@ -16,12 +23,7 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
     if metric is not None and any(cell.value(metric) is not None for cell in run.cells):
         said.append(_meaning(run, metric))
         said += _floors(run, metric)
-    said.append(
-        "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
-        "counts as fixed, and training the model again can move the score by more. All samplers start sample i from "
-        "the same noise, so overlapping intervals do not say that two cells are equal: paired tests of the stored "
-        "samples (diffbench compare --by sampler) see smaller differences."
-    )
+        said.append(_INTERVAL)
     said += [_timing(timing, name) for name, timing in run.timings]
     said += run.apart
     said += _likelihoods(run) + _estimates(run) + _coupled(run)

@@ -60,9 +60,12 @@ def spent(cell: CellView) -> str:
 
 
 def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = None, worse: Worse | None = None) -> Table:
-    """Every cell: model, sampler, NFE, quality metrics with half-widths, seconds per image."""
+    """Every cell: model, sampler, NFE, quality metrics with half-widths, seconds per image.
+
+    Without ``metrics`` those of which no cell has a value are left out.
+    """
     main = main_metric(views)
-    shown = quality_metrics(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
+    shown = _measured(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
     shown.sort(key=lambda metric: metric != main)
     found = best_per_budget(views, main, worse) if main else []
     best = {id(one.cell) for one in found}
@@ -91,6 +94,13 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
 
 
+def _measured(views: Sequence[CellView]) -> list[str]:
+    """The metrics of which some cell has a value; where there are none and cells went wrong, the one that says so."""
+    every = quality_metrics(views)
+    measured = [metric for metric in every if any(view.value(metric) is not None for view in views)]
+    return measured or (every[:1] if any(view.status != "ok" for view in views) else [])
+
+
 def _model_labels(views: Sequence[CellView], main: str | None) -> dict[str, str]:
     """What models are called in tables: where their scores are of different things, with what these differ in."""
     scored = [cell for cell in views if main is not None and cell.value(main) is not None]
@@ -109,9 +119,13 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
     for index, best in enumerate(found):
         if not index or found[index - 1].model != best.model:
             groups.append(index)
-        ties = ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in best.ties)
+        ties, untested = (
+            ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in cells)
+            for cells in (best.ties, best.untested)
+        )
+        beside = "; ".join(part for part in (ties, untested and f"not tested: {untested}") if part)
         texts = (called[best.model], best.budget, best.cell.series, with_interval(best.cell[metric]),
-                 number(best.cell.value(SECONDS)), ties or "–")  # fmt: skip
+                 number(best.cell.value(SECONDS)), beside or "–")  # fmt: skip
         rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
     columns = ("model", "budget", "best sampler", title(metric), short_title(SECONDS), "not told apart from it")
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
@@ -121,8 +135,9 @@ def terminal_table(table: pd.DataFrame, worse: Worse | None = None) -> Columns:
     """The results for a terminal, 100 columns at most; in bold the best of each budget and those not told apart."""
     views = cells(table)
     main = main_metric(views)
-    shown = dict.fromkeys(metric for metric in (main, "fid", "is") if metric)
-    return rich_table(results_table(views, list(shown), worse))
+    measured = _measured(views)
+    shown = [metric for metric in dict.fromkeys((main, "fid", "is")) if metric in measured]
+    return rich_table(results_table(views, shown, worse))
 
 
 def rich_table(content: Table) -> Columns:

@@ -1,12 +1,17 @@
+import shutil
 from dataclasses import replace
 from zlib import crc32
 
+import numpy as np
 import pytest
+from made_runs import made_run
 
+from diffbench.report.content import content
 from diffbench.report.findings import agreements, best_cell, best_per_budget, overlap
-from diffbench.report.folder import RunFolder
+from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import CellView, Measured
 from diffbench.report.pareto import front
+from diffbench.report.tables import best_table
 from diffbench.store.sealed import write_sealed
 
 
@@ -35,9 +40,35 @@ def test_best_and_those_not_told_apart():
     assert overlap(cells[0], cells[1], "fid") and not overlap(cells[1], cells[2], "fid")  # touching intervals overlap
 
 
-def test_without_an_interval_nothing_is_told_apart():
-    (found,) = best_per_budget([cell("ddim", 5, 100.0, half=None), cell("heun", 5, 8.0)], "fid")
-    assert [c.sampler for c in found.ties] == ["ddim"]
+def test_without_an_interval_a_cell_is_not_tested_and_no_tie():
+    cells = [cell("ddim", 5, 100.0, half=None), cell("heun", 5, 8.0), cell("dpmpp-2m", 5, 8.1)]
+    (found,) = best_per_budget(cells, "fid")
+    assert [c.sampler for c in found.ties] == ["dpmpp-2m"] and [c.sampler for c in found.untested] == ["ddim"]
+    (row,) = best_table([found], "fid").rows
+    assert row[5].text == "dpmpp-2m 8.1; not tested: ddim 100.0"
+    first, other = cell("ddim", 5, 1.0, half=None), cell("heun", 5, 8.0)
+    (found,) = best_per_budget([first, other], "fid")
+    assert found.ties == () and found.untested == (other,)
+
+
+def test_what_was_never_tested_against_the_best_does_not_tie_with_it():
+    cells = [cell("first", 5, 1.0), cell("second", 5, 2.0), cell("third", 5, 3.0)]
+    (found,) = best_per_budget(cells, "fid", lambda views, metric: [None, False, True])
+    assert found.ties == () and [c.sampler for c in found.untested] == ["second"]
+
+
+def test_a_cell_without_values_per_sample_is_not_tested(tmp_path):
+    base, shift = 10 + np.random.default_rng(0).normal(size=400), 0.05 * np.random.default_rng(1).normal(size=400)
+    values = {("m", "best"): base, ("m", "tie"): base + shift - shift.mean(), ("m", "untold"): base + 0.01}
+    run = open_run(made_run(tmp_path / "run", values))
+    (lost,) = (view for view in run.cells if view.sampler == "untold")
+    shutil.rmtree(run.path / "cells" / lost.id)
+    (found,) = best_per_budget(run.cells, "fid", run.worse)
+    assert found.paired and found.cell.sampler in ("best", "tie") and [c.sampler for c in found.untested] == ["untold"]
+    assert len(found.ties) == 1 and found.ties[0].sampler in ("best", "tie")
+    said = content(run, [])
+    assert said.best is not None and "; not tested: untold" in said.best.rows[0][5].text
+    assert not any(entry.strong for row in said.results.rows for entry in row if row[1].text == "untold")
 
 
 def test_higher_is_better_where_the_rows_say_so():
@@ -100,7 +131,6 @@ def test_disagreement_of_settled_samplers_is_not_put_down_to_discretisation(tmp_
 @pytest.mark.parametrize(
     ("cells", "word"),
     [
-        ([cell("euler-maruyama", 50, 9.0), cell("of-a-plug-in", 50, 9.0)], "No deterministic"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, None, status="failed")], "heun failed there"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, 9.0, half=None)], "not all scores have an interval"),
         ([cell("ddim", 50, 9.0), cell("heun", 50, 19.0)], None),
@@ -113,6 +143,11 @@ def test_agreement_that_can_not_be_said(tmp_path, cells, word):
         assert one.agree is False and "single budget" in said
     else:
         assert one.agree is None and word in said
+
+
+def test_nothing_is_said_of_a_model_without_a_scored_deterministic_sampler(tmp_path):
+    cells = [cell("euler-maruyama", 50, 9.0), cell("of-a-plug-in", 50, 9.0), cell("ddim", 50, None, model="unscored")]
+    assert agreements(folder(tmp_path, cells), "fid") == []
 
 
 def test_aliases_count_once_and_swept_noise_counts_as_stochastic(tmp_path):

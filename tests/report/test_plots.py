@@ -92,5 +92,16 @@ def test_a_notebook_shows_the_table_first_and_nothing_acts(new_run, tmp_path):
     assert "&lt;script&gt;" in html and 'src="data:image/png;base64,' in html and "<strong>" in html
 
 
+def test_a_notebook_says_why_nothing_was_scored(new_run, tmp_path):
+    from dataclasses import replace
+
+    def unscored(rows):
+        gone = {"value": None, "se": None, "ci_low": None, "ci_high": None, "reason": "no extractor <b>"}
+        return [replace(row, **gone) if row.unit is None else row for row in rows] if rows[0].sampler == "ddim" else []
+
+    html = diffbench.read(new_run(tmp_path / "run", unscored, models=("ddpm-mnist",), images=False))._repr_html_()
+    assert "No cell was scored: no extractor &lt;b&gt;." in html and "bold" not in html
+
+
 def test_results_say_what_they_are(results):
     assert repr(results).startswith("<Results of 48 cells in ")

@@ -38,7 +38,8 @@ function filterable(table, host) {
     return choice(host, label, [["", "all"], ...names.map((name) => [name, name])], apply);
   });
   const best = make("input", { type: "checkbox", onchange: apply });
-  host.append(make("label", {}, best, "best and ties only"), said);
+  if (table.querySelector("strong")) host.append(make("label", {}, best, "best and ties only"));
+  host.append(said);
   function apply() {
     let shown = 0;
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
