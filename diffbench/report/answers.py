@@ -165,14 +165,14 @@ def front_table(run: RunFolder, metric: str) -> Table | None:
 
 
 def front_sentence(cells: Sequence[CellView], metric: str, most: int = 6) -> str | None:
-    """``FID against seconds per image, cheapest first: dpmpp-2m @ 5 NFE, …``, the front of one model's cells."""
+    """``FID against seconds per image, cheapest first: dpmpp-2m @ NFE 5, …``, the front of one model's cells."""
     axis, words = ("seconds", "seconds per image") if any("seconds" in costs(c) for c in cells) else ("nfe", "NFE")
     stands = standings(cells, metric, axis)
     front = [cell for cell in cells if stands.get(id(cell)) == "front"]
     if not front:
         return None
     front.sort(key=lambda cell: costs(cell)[axis].value or 0.0)
-    said = [f"{cell.series} @ {cell.cost_label}" for cell in front[:most]]
+    said = [cell.name for cell in front[:most]]
     more = [f"{len(front) - most} more"] if len(front) > most else []
     possible = sum(stand == "open" for stand in stands.values())
     room = f"; the intervals leave room for {possible} more" if possible else ""

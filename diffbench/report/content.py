@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffbench.document.words import counted
 from diffbench.report.answers import Curve, costs, front_sentence, front_table, iso_sentence, iso_table
 from diffbench.report.answers import curves as run_curves
 from diffbench.report.convergence import orders_table, solver_errors
@@ -103,10 +104,19 @@ def _rule(paired: Sequence[bool]) -> str:
 
 
 def _counts(cells: Sequence[CellView]) -> str:
+    """``2 models in 3 variants, 4 samplers, 48 cells, 1 failed``."""
     by = {status: sum(cell.status == status for cell in cells) for status in ("skipped", "failed", "incomplete")}
     said = "".join(f", {count} {status}" for status, count in by.items() if count)
-    counted = {"model": len(models(cells)), "sampler": len(unique(c.series for c in cells)), "cell": len(cells)}
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counted.items()) + said
+    made = [cell for cell in cells if not cell.given]
+    variants = len({(cell.model, cell.variant) for cell in made})
+    named = models(made)
+    told = [
+        counted(len(named), "model") + (f" in {counted(variants, 'variant')}" if variants > len(named) else ""),
+        counted(len(unique(cell.sampler_name for cell in made)), "sampler"),
+        *([counted(len(models(cells)) - len(named), "set") + " of given images"] if len(made) < len(cells) else []),
+        counted(len(cells), "cell"),
+    ]
+    return ", ".join(told) + said
 
 
 def _answers(

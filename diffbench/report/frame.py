@@ -15,6 +15,7 @@ from diffbench.comparison.paired import Difference
 from diffbench.document.words import text_of
 from diffbench.results import rows
 from diffbench.suite.gates import NFE
+from diffbench.suite.model_choice import AXES
 
 SECONDS = "seconds_per_image"
 
@@ -91,6 +92,16 @@ class CellView:
         swept: dict[str, Any] = json.loads(self.options)
         return swept if self.budget is not None else {key: v for key, v in swept.items() if key not in TOLERANCES}
 
+    @property
+    def sampler_name(self) -> str:
+        """The sampler with its own swept options, whatever variant of the model it samples, and to what tolerance."""
+        return _called(self.sampler, {key: value for key, value in self.line_options.items() if key not in AXES})
+
+    @property
+    def variant(self) -> str:
+        """The swept options of its model: ``dtype=bfloat16``; empty where nothing of it was swept."""
+        return _called("", {key: value for key, value in self.line_options.items() if key in AXES})
+
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
 
@@ -106,9 +117,9 @@ class CellView:
         return f"{'steps' if self.budget_kind == 'steps' else 'NFE'} {self.budget}"
 
     @property
-    def cost_label(self) -> str:
-        """The evaluations really spent, where known: ``9 NFE``; else the budget."""
-        return self.budget_label if self.nfe is None else f"{self.nfe:.4g} NFE"
+    def name(self) -> str:
+        """What a cell is called beside its model, wherever it is named: ``heun @ NFE 10``."""
+        return f"{self.series} @ {self.budget_label}"
 
 
 def _called(sampler: str, options: Mapping[str, Any]) -> str:

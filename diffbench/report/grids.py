@@ -152,7 +152,7 @@ def _best(cell: CellView, kept: Images, metric: str | None) -> Figure:
     box = 0.05 / (side + 0.1), 0.05 / (height + above), side / (side + 0.1), height / (height + above)
     axes = figure.add_axes(box)
     _show(axes, sheet)
-    lines = [shorten(cell.model, 50), f"{shorten(cell.series, 36)} @ {cell.cost_label}"]
+    lines = [shorten(cell.model, 50), f"{shorten(cell.series, 36)} @ {cell.budget_label}"]
     if metric is not None:
         lines[1] += f", {title(metric)} {value_and_half_width(cell[metric])[0]}"
     axes.set_title("\n".join(lines), fontsize=theme.points, loc="left", pad=4)

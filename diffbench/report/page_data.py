@@ -59,6 +59,8 @@ def page_data(run: RunFolder, curves: Sequence[Curve]) -> dict[str, Any]:
                 "model": names.index(cell.model),
                 "line": lines.index(cell.line),
                 "name": printable(cell.series),
+                "sampler": printable(cell.sampler_name),
+                "variant": printable(cell.variant),
                 "budget": cell.budget_label,
                 "order": [cell.budget is None, cell.budget_kind == "steps", cell.budget or 0],
                 "scale": scales.index(_scale(cell)),

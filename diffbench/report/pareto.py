@@ -173,7 +173,7 @@ def _models(fills: dict[str, FillStyle]) -> list[Line2D]:
 
 def _name(cell: CellView, group: Sequence[CellView]) -> str:
     model = f"{shorten(cell.model, 28)} · " if len(models(group)) > 1 else ""
-    return f"{model}{shorten(cell.series, 28)} @ {cell.cost_label}"
+    return f"{model}{shorten(cell.series, 28)} @ {cell.budget_label}"
 
 
 def _number(axes: Axes, best: Sequence[CellView], metric: str) -> None:

@@ -22,7 +22,8 @@ from diffbench.models.hub import PREFIX, HubName
 from diffbench.models.lent import lent_card
 
 Dtype = Literal["float32", "bfloat16", "float16", "amp-bfloat16", "amp-float16"]
-_AXES = ("dtype", "clip", "guidance")
+AXES = ("dtype", "clip", "guidance")
+"""What a model's ``sweep`` varies."""
 _MOST_PROMPT_BYTES = 10_000_000
 
 
@@ -39,7 +40,7 @@ class ModelSweep(Spec):
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
         """No value twice, and every clip range must rise."""
-        for key in _AXES:
+        for key in AXES:
             yield from repeated((key,), given.get(key))
         clips = given.get("clip")
         for index, clip in enumerate(clips if isinstance(clips, tuple) else ()):

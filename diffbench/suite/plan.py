@@ -20,7 +20,7 @@ from diffbench.suite.cell import BudgetKind, Cell
 from diffbench.suite.checkpoint_scheduler import as_shipped, is_checkpoint
 from diffbench.suite.choices import GridChoice
 from diffbench.suite.identity import digest, identity, of_model
-from diffbench.suite.model_choice import ModelChoice
+from diffbench.suite.model_choice import AXES, ModelChoice
 from diffbench.suite.sampler_choice import ADAPTIVE_GRID, SamplerChoice
 from diffbench.suite.select import select
 from diffbench.suite.solution import Solutions
@@ -242,8 +242,7 @@ def _unmet(entry: SamplerEntry, options: Any, model: _Model) -> str | None:
 def _models(choice: ModelChoice, dtype: str) -> Iterator[_Model]:
     card = choice.read_card()
     schedule = card.schedule_object()
-    axes = ("dtype", "clip", "guidance")
-    swept = {key: getattr(choice.sweep, key) for key in axes if getattr(choice.sweep, key) is not None}
+    swept = {key: getattr(choice.sweep, key) for key in AXES if getattr(choice.sweep, key) is not None}
     for values in product(*swept.values()):
         options = dict(zip(swept, values, strict=True))
         clip = options.get("clip", choice.clip if "clip" in choice.model_fields_set else card.clip)

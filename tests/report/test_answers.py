@@ -66,7 +66,7 @@ def test_the_front_is_that_of_the_figure(run):
         cell.model for cell in sorted(best, key=lambda cell: cell.value("seconds_per_image"))
     ]
     mine = [cell for cell in run.cells if cell.model == "ddpm-mnist"]
-    assert "cheapest first: ddim @ 5 NFE, dpmpp-2m @ 5 NFE" in front_sentence(mine, "fid")
+    assert "cheapest first: ddim @ NFE 5, dpmpp-2m @ NFE 5" in front_sentence(mine, "fid")
     assert front_sentence([], "fid") is None
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from chromium import CONTRAST, DRAWN, LOOSE, RING, UNNAMED, launch, opened
+from chromium import CONTRAST, DRAWN, LOOSE, RING, UNNAMED, opened
 
 from diffbench.report.page import draw
 
@@ -18,13 +18,6 @@ HOSTILE = (
 )  # fmt: skip
 # Parts whose number depends on what is drawn, not on a name: marks of charts, and what the zoom held.
 INSIDE = frozenset("path line text circle canvas figure figcaption option div h2 p label output input button".split())
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found, close = launch()
-    yield found
-    close()
 
 
 @pytest.fixture(scope="module")

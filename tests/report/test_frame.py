@@ -104,7 +104,7 @@ def test_cells_of_the_made_up_run(made_run):
     assert len(run.cells) == 48
     cell = next(c for c in run.cells if (c.model, c.sampler, c.budget) == ("vp-mnist", "heun", 20))
     assert (cell.family, cell.nfe, cell.steps, cell.n, cell.series) == ("score-sde", 19.0, 10, 160, "heun")
-    assert (cell.budget_label, cell.cost_label, cell.status) == ("NFE 20", "19 NFE", "ok")
+    assert (cell.budget_label, cell.name, cell.status) == ("NFE 20", "heun @ NFE 20", "ok")
     assert cell["fid"].half_width == pytest.approx(0.05 * cell["fid"].value + 0.35)
     assert cell["peak_memory_mb"].reason == "the operating system does not say"
     assert cell["never"].value is None and cell["never"].reason

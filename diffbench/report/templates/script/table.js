@@ -33,9 +33,11 @@ function filterable(table, host) {
   const said = make("output", { role: "status" });
   const search = make("input", { type: "search", "aria-label": "Filter", placeholder: "any text", oninput: apply });
   host.append(make("label", {}, "Filter", search));
-  const lists = ["Model", "Sampler"].map((label, column) => {
-    const names = [...new Set(rows.map((row) => row.cells[column].textContent))];
-    return choice(host, label, [["", "all"], ...names.map((name) => [name, name])], apply);
+  // the rows are the cells of the data, in its order; a list of one name says nothing
+  const lists = [["Model", (cell) => data.models[cell.model]], ["Variant", (cell) => cell.variant || "as it is"], ["Sampler", (cell) => cell.sampler]].map(([label, of]) => {
+    const own = data.cells.map(of), names = [...new Set(own)];
+    const list = names.length > 1 ? choice(host, label, [["", "all"], ...names.map((name) => [name, name])], apply) : { value: "" };
+    return (index) => !list.value || own[index] === list.value;
   });
   const best = make("input", { type: "checkbox", onchange: apply });
   if (table.querySelector("strong")) host.append(make("label", {}, best, "best and ties only"));
@@ -43,9 +45,9 @@ function filterable(table, host) {
   function apply() {
     let shown = 0;
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) {
+    for (const [index, row] of rows.entries()) {
       const all = row.textContent.toLowerCase();
-      const fits = wanted.every((word) => all.includes(word)) && lists.every((list, column) => !list.value || row.cells[column].textContent === list.value)
+      const fits = wanted.every((word) => all.includes(word)) && lists.every((fit) => fit(index))
         && (!best.checked || row.querySelector("strong"));
       row.hidden = !fits;
       shown += fits ? 1 : 0;
