@@ -55,9 +55,16 @@ class SuiteError(DiffbenchError):
 
 
 class CardError(DiffbenchError):
-    """A model card is missing, malformed, or says something its checkpoint contradicts."""
+    """A model card is missing, malformed, or says something its checkpoint contradicts; a line for each problem.
+
+    ``partial`` is what could be read of a malformed one, for whoever looks for further problems; None: nothing.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, partial: object = None) -> None:
+        self.partial = partial
+        super().__init__(message)
 
 
 class WeightsError(DiffbenchError):

@@ -53,11 +53,19 @@ class SchedulerOptions(Options):
 
 
 @dataclass(frozen=True)
+class Argument:
+    """What a signature says of an argument: one of ``choices``, or of ``kind`` bool, int, float or str; or nothing."""
+
+    kind: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scheduler:
     """Arguments of a class: those of ``__init__``, those of ``step`` that a suite may give, and those that it must."""
 
-    config: frozenset[str]
-    step: frozenset[str]
+    config: Mapping[str, Argument]
+    step: Mapping[str, Argument]
     required: frozenset[str]
 
 
@@ -76,15 +84,24 @@ def schedulers() -> Mapping[str, Scheduler]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             methods = {item.name: item for item in getattr(node, "body", ()) if isinstance(item, ast.FunctionDef)}
             if isinstance(node, ast.ClassDef) and methods.keys() >= {"__init__", "set_timesteps", "step"}:
-                config, step = (_arguments(methods[name]) for name in ("__init__", "step"))
                 taken = methods["step"].args
                 required = {one.arg for one in taken.args[: len(taken.args) - len(taken.defaults)]}
-                found[node.name] = Scheduler(config - {"self"}, step - _NOT_GIVEN, frozenset(required - _NOT_GIVEN))
+                config, step = _arguments(methods["__init__"], {"self"}), _arguments(methods["step"], _NOT_GIVEN)
+                found[node.name] = Scheduler(config, step, frozenset(required - _NOT_GIVEN))
     return found
 
 
-def _arguments(method: ast.FunctionDef) -> frozenset[str]:
-    return frozenset(one.arg for one in (*method.args.args, *method.args.kwonlyargs))
+def _arguments(method: ast.FunctionDef, without: set[str]) -> dict[str, Argument]:
+    arguments = (*method.args.args, *method.args.kwonlyargs)
+    return {one.arg: _argument(one.annotation) for one in arguments if one.arg not in without}
+
+
+def _argument(annotation: ast.expr | None) -> Argument:
+    written = "" if annotation is None else ast.unparse(annotation)
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        inside = ast.literal_eval(annotation.slice)
+        return Argument(choices=inside if isinstance(inside, tuple) else (inside,))
+    return Argument(kind=written if written in ("bool", "int", "float", "str") else "")
 
 
 def diffusers_version() -> str:
@@ -124,30 +141,3 @@ def _evaluations(scheduler: str, steps: int, config: Mapping[str, Any]) -> int:
     if scheduler == "PNDMScheduler":  # Runge-Kutta warm-up, or one repeated evaluation in its place
         return steps + (min(steps - 1, 1) if config.get("skip_prk_steps") else 9)
     return steps
-
-
-def scheduler_faults(scheduler: str, config: Any, step: Any) -> list[tuple[tuple[str, ...], str]]:
-    """Problems of a known class with ``config`` and ``step``, each as (path among the options, sentence)."""
-    takes = schedulers()[scheduler].config
-    if "trained_betas" not in takes:
-        return [((), f"{scheduler} is not supported: it takes no trained_betas, hence not the model's schedule")]
-    if required := sorted(schedulers()[scheduler].required):
-        return [((), f"{scheduler} is not supported: its step needs {', '.join(required)}")]
-    if "Inverse" in scheduler:
-        return [((), f"{scheduler} is not supported: it goes from data to noise")]
-    faults: list[tuple[tuple[str, ...], str]] = []
-    for key in config if isinstance(config, Mapping) else ():
-        if key in FROM_THE_MODEL:
-            faults.append((("config", key), f'"{key}" comes from the model; leave it out of the config'))
-        elif key == "use_flow_sigmas" and config[key]:
-            faults.append(
-                (("config", key), f"\"{key}\": {scheduler} would step on a flow's noise levels, not the model's")
-            )
-        elif key not in takes:
-            known = ", ".join(sorted(takes - set(FROM_THE_MODEL)))
-            faults.append((("config", key), f'{scheduler} takes no "{key}"; it takes {known}'))
-    known = ", ".join(sorted(schedulers()[scheduler].step)) or "nothing that a suite could give"
-    for key in step if isinstance(step, Mapping) else ():
-        if key not in schedulers()[scheduler].step:
-            faults.append((("step", key), f'step of {scheduler} takes no "{key}"; it takes {known}'))
-    return faults

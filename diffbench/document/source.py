@@ -73,12 +73,12 @@ def existing(value: Any, path: Path) -> Path:
 
 
 def located(problems: Iterable[Problem], document: Document) -> list[Located]:
-    """Every problem once, as (file, line, column, text), in order; file is "" for the document's own."""
-    lines: set[Located] = set()
+    """Every problem once, as (file, line, column, text), by place; file is "" for the document's own."""
+    lines: dict[Located, None] = {}
     for problem in problems:
         path = existing(document.value, problem.path)
         file, position = document.place(path, problem.at_key)
         if problem.position is not None:
             file, position = problem.file, problem.position
-        lines.add((file, *position, at(path) + problem.message))
-    return sorted(lines)
+        lines[file, *position, at(path) + problem.message] = None
+    return sorted(lines, key=lambda one: one[:3])

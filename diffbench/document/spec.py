@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, ValidationInfo
 from pydantic import model_validator as validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from diffbench.document.tree import Path, Problem, Unreadable
-from diffbench.document.words import Says, did_you_mean, expected, keys_of, listed, shown
+from diffbench.document.words import Says, choices, did_you_mean, expected, keys_of, listed, members_of, shown, unknown
 
 _EXPLAINED = "explained"
 
@@ -62,27 +63,72 @@ class Spec(BaseModel):
         try:
             result = handler(value)
         except ValidationError as error:
-            found = explained(cls, error) + found
+            told = [problem["loc"] for problem in found if not _at_key(problem)]
+            found = explained(cls, error, told=told) + found
         if result is None or found:
             raise ValidationError.from_exception_data(cls.__name__, found)
         return result
 
 
+def _at_key(problem: InitErrorDetails) -> bool:
+    kind = problem["type"]
+    return isinstance(kind, PydanticCustomError) and bool((kind.context or {})["at_key"])
+
+
 def explained(
-    model: type[BaseModel], error: ValidationError, what: str = "key", beside: Iterable[str] = ()
+    model: type[BaseModel],
+    error: ValidationError,
+    what: str = "key",
+    beside: Iterable[str] = (),
+    told: Iterable[Path] = (),
 ) -> list[InitErrorDetails]:
-    """The errors of ``model.model_validate`` in our words; ``beside`` are further keys of the same mapping."""
+    """The errors of ``model.model_validate`` in our words; ``beside`` are further keys of the same mapping.
+
+    Of values that are ``told`` of, at their place or inside, no type is asked for.
+    """
     errors = error.errors(include_url=False)
-    return [_explained(model, details, what, beside) for details in errors if not _consequence(details)]
+    consequences = _consequences(model, errors, tuple(told))
+    errors = [details for index, details in enumerate(errors) if index not in consequences]
+    found = [_explained(model, details, what, beside) for details in errors]
+    return list({(problem["loc"], text_of_fault(problem)): problem for problem in found}.values())
 
 
-def _consequence(details: ErrorDetails) -> bool:
-    """Whether this says that a list is too short only because its elements have problems of their own."""
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+def _consequences(model: type[BaseModel], errors: list[ErrorDetails], told: tuple[Path, ...]) -> set[int]:
+    """Which errors only follow from others, or from those that are ``told``.
+
+    A list is too short because its elements have problems; a key is missing because it is mistyped; what a member of a
+    union says of an element, the union says of the whole, unless the element is unreadable.
+    """
+    found: set[int] = set()
+    known = keys_of(model)
+    mistyped = [did_you_mean(one["loc"][0], known) for one in errors if _at(one, "extra_forbidden")]
+    inside = {i for i, one in enumerate(errors) if _in_union(model, one) and len(one["loc"]) > 2}
+    unreadable = {errors[i]["loc"][0] for i in inside if isinstance(errors[i]["input"], Unreadable)}
+    for index, one in enumerate(errors):
+        short = one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]
+        meant = _at(one, "missing") and did_you_mean(one["loc"][0], [str(one["loc"][0])]) in mistyped
+        place = one["loc"][:1] if _in_union(model, one) else one["loc"]
+        better = bool(place) and one["type"] != _EXPLAINED and any(path[: len(place)] == place for path in told)
+        if short or meant or better or (_in_union(model, one) and place[0] in unreadable):
+            found.add(index)
+    return found | inside
+
+
+def _at(details: ErrorDetails, kind: str) -> bool:
+    """Whether this is an error of that type, of a key of the model itself."""
+    return details["type"] == kind and len(details["loc"]) == 1
+
+
+def _in_union(model: type[BaseModel], details: ErrorDetails) -> bool:
+    """Whether a member of a union has its say, of the whole value or of something in it; ours has no unions inside."""
+    field = _field(model, details["loc"])
+    return field is not None and len(members_of(field)) > 1 and details["type"] != _EXPLAINED
 
 
 def _explained(model: type[BaseModel], details: ErrorDetails, what: str, beside: Iterable[str]) -> InitErrorDetails:
     kind, path, value = details["type"], details["loc"], details["input"]
+    if _in_union(model, details):
+        path = path[:1]
     if kind == _EXPLAINED:
         context = details["ctx"]
         return fault(path, context["text"], value, context["at_key"])
@@ -97,23 +143,27 @@ def _explained(model: type[BaseModel], details: ErrorDetails, what: str, beside:
     if not path or "[key]" in path:
         wanted = f"a mapping with keys {listed(keys_of(model))}" if not path else "text as key"
     else:
-        wanted = _wanted(model, path)
+        wanted = _wanted(model, path, value)
     return fault(path, f"{shown(value)} is not allowed; expected {wanted}", value)
 
 
-def _wanted(model: type[BaseModel], path: Path) -> str:
-    for name, field in model.model_fields.items():
-        if path[0] == (field.alias or name):
-            return expected(field, path[1:])
-    return "another value"
+def _field(model: type[BaseModel], path: Path) -> FieldInfo | None:
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    return fields.get(str(path[0])) if path else None
+
+
+def _wanted(model: type[BaseModel], path: Path, value: Any = None) -> str:
+    field = _field(model, path)
+    if field is None:
+        return "another value"
+    return expected(field, path[1:]) + (did_you_mean(value, choices(field)) if len(path) == 1 else "")
 
 
 def unknown_key(model: type[BaseModel], key: str, what: str = "key", beside: Iterable[str] = ()) -> str:
     """Sentence about a key that ``model`` doesn't have."""
     if key in getattr(model, "later", ()):
         return f"the {what} {shown(key)} is not implemented yet"
-    known = [*keys_of(model), *beside]
-    return f"unknown {what} {shown(key)}; known: {listed(known)}{did_you_mean(key, known)}"
+    return unknown(what, key, [*keys_of(model), *beside])
 
 
 def option_faults(

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 LONGEST_SHOWN = 60
+MOST_LISTED, _CLOSEST = 8, 5
+_LISTED = ("sampler", "grid", "metric", "extractor", "model", "suite")
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,29 @@ def did_you_mean(wrong: object, known: Iterable[str]) -> str:
     folded = {name.casefold(): name for name in known}
     typed = wrong[:100].casefold()
     begun = [name for name in folded if len(typed) >= 3 and name.startswith(typed)]
-    close = begun or difflib.get_close_matches(typed, folded, n=1)
+    swapped = [name for name in folded if sorted(name) == sorted(typed)]
+    close = begun or swapped or difflib.get_close_matches(typed, folded, n=1)
     return f'; did you mean "{folded[close[0]]}"?' if close else ""
 
 
 def unknown(what: str, wrong: object, known: Iterable[str]) -> str:
-    """``unknown sampler "dim"; known: ddim, …; did you mean "ddim"?``."""
+    """``unknown sampler "dim"; did you mean "ddim"? Known: ddim, …``: what may have been meant, then all, or some."""
     names = list(known)
-    return f"unknown {what} {shown(wrong)}; known: {listed(names)}{did_you_mean(wrong, names)}"
+    return f"unknown {what} {shown(wrong)}{or_known(what, wrong, names)}"
+
+
+def or_known(what: str, wrong: object, known: Iterable[str]) -> str:
+    """The second half of :func:`unknown`: at most ``MOST_LISTED`` names, the closest of more, and where all are."""
+    names = list(known)
+    meant = did_you_mean(wrong, names)
+    some = listed(names)
+    if len(names) > MOST_LISTED:
+        typed = str(wrong)[:100].casefold()
+        ranked = difflib.get_close_matches(typed, [name.casefold() for name in names], n=_CLOSEST, cutoff=0.3)
+        close = [name for folded in ranked for name in names if name.casefold() == folded]
+        where = f"`diffbench list {what}s` has all {len(names)}" if what in _LISTED else f"{len(names)} in all"
+        some = f"{listed(list(dict.fromkeys([*close, *names]))[:_CLOSEST])}, … ({where})"
+    return f"{meant} Known: {some}" if meant else f"; known: {some}"
 
 
 def expected(field: FieldInfo, inner: tuple[str | int, ...] = ()) -> str:
@@ -98,6 +115,19 @@ def expected(field: FieldInfo, inner: tuple[str | int, ...] = ()) -> str:
     for part in inner:
         annotation, metadata = _element(annotation, part)
     return _described(annotation, metadata)
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The texts that a field, or one member of its union, takes; empty where any text or none may stand."""
+    members = members_of(field)
+    return tuple(text for one in members if get_origin(one) is Literal for text in get_args(one) if type(text) is str)
+
+
+def members_of(field: FieldInfo) -> list[Any]:
+    """The types that a field takes, None apart: one, or those of its union."""
+    annotation = _unwrapped(field.annotation)[0]
+    union = get_origin(annotation) in (Union, UnionType)
+    return [_unwrapped(one)[0] for one in (get_args(annotation) if union else (annotation,)) if one is not NoneType]
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -128,7 +158,7 @@ def _described(annotation: Any, metadata: tuple[Any, ...]) -> str:
     metadata = _flat((*metadata, *more))
     said = [item.text for item in metadata if isinstance(item, Says)]
     text = said[0] if said else _kind(annotation, metadata)
-    return text + " or null" if optional else text
+    return text + (", or null" if "," in text else " or null") * optional
 
 
 def _flat(metadata: tuple[Any, ...]) -> tuple[Any, ...]:

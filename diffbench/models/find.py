@@ -9,13 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from diffbench import shipped
 from diffbench.document.source import located, read_document, spec_of
+from diffbench.document.spec import tuples
 from diffbench.document.tree import Document, Problem
 from diffbench.document.words import LONGEST_SHOWN, listed, shown, unknown
 from diffbench.errors import CardError, WeightsError
 from diffbench.models.card import Card
 from diffbench.models.card_files import hashes
+from diffbench.models.card_parts import Labels, Text
 from diffbench.models.hub import PREFIX, HubName
 from diffbench.models.pipeline_card import INDEX, Derived, derive
 
@@ -105,9 +109,20 @@ def _card(home: Path, where: str, document: Document, given: Mapping[str, Any]) 
     whole = Document(document.value if said is None else said, document.values, document.keys, document.problems)
     card, problems = spec_of(Card, whole)
     if card is None:
-        raise CardError("\n".join(_lines(where, whole, problems, derived)))
+        raise CardError("\n".join(_lines(where, whole, problems, derived)), _partial(said or {}))
     card._directory, card._home, card._missing = folder or home, home, absent
     return card
+
+
+def _partial(said: Mapping[str, Any]) -> Card | None:
+    """What a malformed card says of conditions and latents; None if that is malformed, too."""
+    known: dict[str, Any] = {"name": shown(said.get("name"))[1:-1], "codec": said.get("codec")}
+    try:
+        for key, kind in (("labels", Labels), ("text", Text)):
+            known[key] = None if said.get(key) is None else kind.model_validate(tuples(said[key]))
+    except ValidationError:
+        return None
+    return Card.model_construct(**known)
 
 
 def _completed(

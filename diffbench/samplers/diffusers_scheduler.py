@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffbench.catalog.diffusers import scheduler_faults, schedulers
+from diffbench.catalog.diffusers import schedulers
 from diffbench.diffusion.denoiser import Denoiser
 from diffbench.diffusion.discrete import DiscreteDDPM
 from diffbench.diffusion.schedule import FloatArray, NoiseSchedule
 from diffbench.errors import CellFailed, ScheduleError, UsageError, one_line
 from diffbench.samplers.integrate import Noise
+from diffbench.samplers.scheduler_config import scheduler_faults
 
 # The float32 product of diffusers is 8e-5 off in sigma at t = 0.
 _ALPHA_BAR_SLACK = 1e-3

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from diffbench.catalog import SAMPLERS, SamplerEntry
-from diffbench.catalog.diffusers import CHECKPOINT, FROM_THE_MODEL, PREFIX, scheduler_faults, schedulers
+from diffbench.catalog.diffusers import CHECKPOINT, FROM_THE_MODEL, PREFIX, schedulers
 from diffbench.document.words import listed
 from diffbench.models.card import Card
+from diffbench.samplers.scheduler_config import scheduler_faults
 
 # What decides a scheduler's grid and its last step: a class that knows one of them must have it stated.
 DECISIVE = ("timestep_spacing", "steps_offset", "set_alpha_to_one", "final_sigmas_type", "clip_sample")
@@ -33,7 +34,7 @@ def as_shipped(card: Card, given: Mapping[str, Any]) -> tuple[SamplerEntry, dict
     takes = schedulers()[name].config
     stated = {**card.scheduler.config, **given["config"]}
     config = {key: value for key, value in stated.items() if key in takes and key not in FROM_THE_MODEL}
-    for _, said in scheduler_faults(name, config, given["step"]):
+    for _, said in scheduler_faults(name, {**config, **given["config"]}, given["step"]):
         return said
     if unsaid := [key for key in DECISIVE if key in takes and key not in config]:
         where = "say it under card: {scheduler: {config: …}}"

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.document.spec import Name, Spec, fault, repeated
-from diffbench.document.tree import UNREADABLE
+from diffbench.document.tree import UNREADABLE, Unreadable
 from diffbench.document.words import Says, shown, unknown
 from diffbench.errors import CardError
 from diffbench.models.card import Card
@@ -110,18 +110,23 @@ class ModelChoice(Spec):
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
         """Exactly one card, and it must be readable and fit what is said of it."""
-        name, source = given.get("name"), given.get("source")
+        name, source, latent = given.get("name"), given.get("source"), False
         if (name is None) == (source is None):
             yield fault((), 'give either "name" (a shipped model) or "source" (a folder or card)', given)
         elif isinstance(name, str) or isinstance(source, str):
             try:
-                card = card_of(given, context)
+                card: object = card_of(given, context)
+                whole = True
             except CardError as error:
-                yield fault(("name" if source is None else "source",), "; ".join(str(error).splitlines()), given)
-            else:
+                for line in str(error).splitlines():
+                    yield fault(("name" if source is None else "source",), line, given)
+                card, whole = error.partial, False
+            if isinstance(card, Card):
                 yield from _latent_clips(card, given)
-                yield from _condition_faults(card, given)
-        yield from range_fault("clip", given.get("clip"))
+                yield from _condition_faults(card, given, whole)
+                latent = card.codec is not None
+        if not latent:
+            yield from range_fault("clip", given.get("clip"))
         sweep = given.get("sweep")
         for key in sweep if isinstance(sweep, dict) else ():
             if key in given and key in ModelSweep.model_fields:
@@ -175,24 +180,29 @@ def _latent_clips(card: Card, given: Mapping[str, Any]) -> Iterable[InitErrorDet
             yield fault(path, message, clip)
 
 
-def _condition_faults(card: Card, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
-    """Labels where there are labels, prompts where there are prompts, guidance where none can be told apart."""
+def _condition_faults(card: Card, given: Mapping[str, Any], whole: bool) -> Iterable[InitErrorDetails]:
+    """Labels where there are labels, prompts where there are prompts, guidance where none can be told apart.
+
+    Of a card that is not ``whole``, what it lacks may be what is wrong with it.
+    """
     for key, part, wanted in (
         ("labels", card.labels, "balanced, uniform or a list of classes"),
         ("prompts", card.text, "a list of prompts, or a file of a line each"),
     ):
-        if part is None and given.get(key) is not None:
+        if whole and part is None and given.get(key) is not None:
             yield fault((key,), f"{card.name} takes no {key}", given[key])
         if part is not None and given.get(key) is None:
             yield fault((), f'the key "{key}" is missing; {card.name} needs it: {wanted}', given)
     labels = given.get("labels")
     for index, label in enumerate(labels if isinstance(labels, tuple) and card.labels is not None else ()):
         assert card.labels is not None
-        if type(label) is int and not 0 <= label < card.labels.classes:
-            message = f"{label} is not allowed; {card.name} has the classes 0 to {card.labels.classes - 1}"
+        if not isinstance(label, Unreadable) and not (type(label) is int and 0 <= label < card.labels.classes):
+            message = f"{shown(label)} is not allowed; {card.name} has the classes 0 to {card.labels.classes - 1}"
             yield fault(("labels", index), message, label)
-    if isinstance(prompts := given.get("prompts"), str):
+    if isinstance(prompts := given.get("prompts"), str) and card.text is not None:
         yield fault(("prompts",), f"{prompts}: no such file", prompts)
+    if not whole:
+        return
     unconditional = card.text is not None or (card.labels is not None and card.labels.unconditional is not None)
     sweep = given.get("sweep")
     swept = isinstance(sweep, dict) and sweep.get("guidance") is not None

@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import SAMPLERS
 from diffbench.document.spec import fault
-from diffbench.document.words import key_path, shown, unknown
+from diffbench.document.words import did_you_mean, key_path, shown, unknown
 from diffbench.suite.choices import MetricChoice
 from diffbench.suite.expect import unmeasured_rows, unplanned
 from diffbench.suite.gates import unmeasured
@@ -42,7 +42,8 @@ def faults(given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]
                 if key != "expect":  # which says it in words of its own
                     yield from _budget_of_none((key, index), rule, samplers)
     yield from _nothing_left(given, models, samplers)
-    if "budgets" not in given and not (samplers and all(_adaptive(item) for item in samplers)):
+    mistyped = any(did_you_mean(key, ("budgets",)) for key in given)
+    if "budgets" not in given and not mistyped and not (samplers and all(_adaptive(item) for item in samplers)):
         yield fault((), 'the key "budgets" is missing; expected a mapping, such as {nfe: [10, 50]}', given)
     named = [metric.get("metric") for metric in metrics if isinstance(metric, dict)] or ["fid", "is", "kid"]
     timing = given.get("timing")

@@ -11,10 +11,11 @@ from pydantic import Field
 from pydantic_core import InitErrorDetails
 
 from diffbench.catalog import SAMPLERS, Final, SamplerEntry
-from diffbench.catalog.diffusers import CHECKPOINT, PREFIX, scheduler_faults, schedulers
+from diffbench.catalog.diffusers import CHECKPOINT, PREFIX, schedulers
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated, text_of_fault
 from diffbench.document.tree import UNREADABLE
 from diffbench.document.words import Says, did_you_mean, shown, unknown
+from diffbench.samplers.scheduler_config import Fault, checkpoint_faults, scheduler_faults, value_faults
 from diffbench.suite.choices import GridChoice, Values, split
 
 # Two points of it are the ends between which an adaptive sampler chooses its steps.
@@ -79,18 +80,25 @@ def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[Init
         yield fault(("grid",), f"the grid of {name} is its own; leave grid out", given["grid"], at_key=True)
     if given.get("final", "denoise") != "denoise":
         yield fault(("final",), f"{name} ends as its config says; leave final out", given["final"], at_key=True)
-    options = given["options"]
-    if scheduler == CHECKPOINT:  # the plan knows the classes
-        return
-    for path, said in scheduler_faults(scheduler, options.get("config"), options.get("step")):
-        yield fault(path or ("sampler",), said, given, at_key=bool(path))
-    given_sweep = given.get("sweep")
-    sweep: dict[str, Any] = given_sweep if isinstance(given_sweep, dict) else {}
-    for name in ("config", "step"):
-        for index, value in enumerate(values if isinstance(values := sweep.get(name), tuple) else ()):
-            for path, said in scheduler_faults(scheduler, *((value, None) if name == "config" else (None, value))):
-                if path:
-                    yield fault(("sweep", name, index, *path[1:]), said, given, at_key=True)
+    options, sweep = given["options"], given.get("sweep")
+    yield from _config_faults(scheduler, options.get("config"), options.get("step"))
+    for key in ("config", "step"):
+        values = sweep.get(key) if isinstance(sweep, dict) else None
+        for index, value in enumerate(values if isinstance(values, tuple) else ()):
+            given_here = {key: value}
+            for problem in _config_faults(scheduler, given_here.get("config"), given_here.get("step")):
+                if path := problem["loc"][1:]:
+                    yield InitErrorDetails(type=problem["type"], loc=("sweep", key, index, *path), input=value)
+
+
+def _config_faults(scheduler: str, config: Any, step: Any) -> Iterable[InitErrorDetails]:
+    """Problems of a class's arguments: names at their keys, values at theirs."""
+    known = scheduler != CHECKPOINT  # which stands for classes that only the plan knows
+    names: list[Fault] = scheduler_faults(scheduler, config, step) if known else checkpoint_faults(config, step)
+    for path, said in names:
+        yield fault(path or ("sampler",), said, config, at_key=bool(path))
+    for path, said in value_faults(scheduler, config, step) if known else ():
+        yield fault(path, said, config)
 
 
 _BESIDE = ("id", "sampler", "grid", "final", "sweep")

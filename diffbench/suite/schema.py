@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from diffbench.catalog import COSTS, GRIDS, METRICS, SAMPLERS, SamplerEntry
-from diffbench.catalog.diffusers import CHECKPOINT, FROM_THE_MODEL, PREFIX, scheduler_faults, schedulers
+from diffbench.catalog.diffusers import CHECKPOINT, FROM_THE_MODEL, PREFIX, Argument, schedulers
 from diffbench.document.schema import Schema, closed, exactly_one, given, named, properties_of, schema_of
 from diffbench.models.condition import Guidance
 from diffbench.models.find import known_models
 from diffbench.models.hub import PREFIX as HUB
+from diffbench.samplers.scheduler_config import scheduler_faults
 from diffbench.suite.choices import GridChoice, MetricChoice
 from diffbench.suite.expect import Expectation
 from diffbench.suite.gates import EXACT, MARGIN, NFE, Comparing
@@ -126,15 +127,26 @@ def _of_catalog(entry: SamplerEntry, beside: Schema) -> Schema:
 
 
 def _of_diffusers(scheduler: str, beside: Schema) -> Schema:
-    options: dict[str, Any] = {"config": {"type": "object"}, "step": {"type": "object"}}  # each checkpoint's own class
-    if scheduler != CHECKPOINT:
-        takes = schedulers()[scheduler]
-        config = closed(dict.fromkeys(sorted(takes.config - set(FROM_THE_MODEL)), True))
-        if "use_flow_sigmas" in takes.config:
-            config["properties"]["use_flow_sigmas"] = {"enum": [False, None, 0, ""]}
-        options = {"config": config, "step": closed(dict.fromkeys(sorted(takes.step), True))}
+    classes = schedulers().values() if scheduler == CHECKPOINT else [schedulers()[scheduler]]
+    options: dict[str, Any] = {}
+    for name in ("config", "step"):
+        takes = {key: argument for one in classes for key, argument in sorted(getattr(one, name).items())}
+        of_a_class = scheduler != CHECKPOINT  # else each checkpoint's own decides
+        options[name] = closed(
+            {key: _argument(one) if of_a_class else True for key, one in takes.items() if key not in FROM_THE_MODEL}
+        )
+    if scheduler != CHECKPOINT and "use_flow_sigmas" in options["config"]["properties"]:
+        options["config"]["properties"]["use_flow_sigmas"] = {"enum": [False, None]}
     own = {"grid": {"type": "null"}, "final": {"const": "denoise"}}
     return closed({**beside, **own, **options, "sweep": _swept(options, beside["sweep"])})
+
+
+def _argument(argument: Argument) -> Schema | bool:
+    """A value of an argument of a class of diffusers, or null."""
+    if argument.choices:
+        return {"enum": [*argument.choices, None]}
+    types = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+    return {"type": [types[argument.kind], "null"]} if argument.kind else True
 
 
 def _swept(options: Schema, sweep: Schema) -> Schema:

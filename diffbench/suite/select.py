@@ -79,8 +79,8 @@ def _check(term: _Term, fields: Sequence[dict[str, object]]) -> None:
         if not any(_equal(item, value) for item in present):
             meant = did_you_mean(value, sorted({item for item in present if isinstance(item, str)}))
             raise UsageError(
-                f"--only {shown(term.text)}: no cell has {term.field} {shown(value)}; "
-                f"{term.field} is {_some(present)}{meant}"
+                f"--only {shown(term.text)}: no cell has {term.field} {shown(value)}{meant or ';'} "
+                f"{term.field} is {_some(present)}"
             )
 
 

@@ -58,7 +58,7 @@ class Budgets(Spec):
     @classmethod
     def check(cls, given: Mapping[str, Any], context: Any) -> Iterable[InitErrorDetails]:
         """At least one budget, none twice."""
-        if "nfe" not in given and "steps" not in given:
+        if not given:  # other keys have problems of their own
             yield fault((), 'give "nfe", "steps" or both: lists of whole numbers', given)
         for kind in ("nfe", "steps"):
             yield from repeated((kind,), given.get(kind))

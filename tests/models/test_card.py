@@ -154,7 +154,7 @@ def test_a_card_is_found_as_folder_file_and_shipped_name(
     monkeypatch.setattr(shipped, "reference_models", lambda: shipped_folder)
     assert shipped_models() == ("ldm",)
     assert load_card("ldm").directory == shipped_folder / "ldm"
-    with pytest.raises(CardError, match='unknown model "lmd"; known: ldm; did you mean "ldm"'):
+    with pytest.raises(CardError, match=r'unknown model "lmd"; did you mean "ldm"\? Known: ldm'):
         load_card("lmd")
     monkeypatch.setattr(shipped, "reference_models", lambda: tmp_path / "nowhere")
     assert shipped_models() == ()
@@ -205,13 +205,13 @@ def test_every_key_is_needed(tmp_path: Path, key: str) -> None:
         ("data.shape", [1, 0, 28], "data.shape[1]: 0 is not allowed; expected a whole number from 1 to 65536"),
         ("data.shape", [1, 32, 32], "codec.crop: 28 does not give images of shape [1, 32, 32]"),
         ("clip", [0, 0], "clip: [0, 0] is not allowed"),
-        ("clip", "no", 'clip: "no" is not allowed; expected a list of 2 elements, each a number or null'),
+        ("clip", "no", 'clip: "no" is not allowed; latents have no range to clip to'),
         ("network.path", "../unet", 'network.path: "../unet" is not allowed; expected a path inside the card'),
         ("network.path", "/etc", "network.path: "),
         ("network.path", "a/../../b", "network.path: "),
         ("network.path", "C:x", "network.path: "),
         ("network.class", 3, "network.class: 3 is not allowed; expected text"),
-        ("network.klass", "x", 'network.klass: unknown key "klass"; known: path, class, config, key_map, factory'),
+        ("network.klass", "x", 'network.klass: unknown key "klass"; did you mean "class"? Known: path, class, '),
         ("codec", None, 'codec: null is not allowed; family "latent" needs a codec'),
         ("codec.scaling_factor", 0, "codec.scaling_factor: 0 is not allowed; expected a number above 0"),
         ("ema", "yes", 'ema: "yes" is not allowed; expected true or false'),
@@ -237,7 +237,7 @@ def test_all_problems_come_with_their_lines(folder: Path) -> None:
     with pytest.raises(CardError) as caught:
         load_card(folder)
     starts = [line.removeprefix(f"{folder / 'card.yaml'}:").split(": ")[0] for line in str(caught.value).splitlines()]
-    assert starts == ["1:1", "1:10", "11:6", "16:1"]
+    assert starts == ["1:10", "11:6", "16:1"]
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: 1\na: 2\n", "!!python/object:os.system {}\n", "a: [", "\0"])

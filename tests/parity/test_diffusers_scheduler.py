@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffbench.catalog import SAMPLERS, load
-from diffbench.catalog.diffusers import PREFIX, scheduler_faults, schedulers
+from diffbench.catalog.diffusers import PREFIX, schedulers
 from diffbench.diffusion.analytic import GaussianDenoiser
 from diffbench.diffusion.continuous import VE, VP, SubVP
 from diffbench.diffusion.denoiser import Clipped, Counted, NetworkDenoiser
@@ -18,6 +18,7 @@ from diffbench.samplers.ddim import DDIM
 from diffbench.samplers.ddpm import DDPM
 from diffbench.samplers.diffusers_scheduler import DiffusersScheduler, _Path
 from diffbench.samplers.integrate import integrate
+from diffbench.samplers.scheduler_config import scheduler_faults
 
 # diffusers converts tensors to numpy in ways that numpy 2 deprecates.
 pytestmark = [

@@ -17,8 +17,8 @@ timing: {seconds: 0}
 """
 ROW = "{model: one, sampler: ddim, nfe: 5, n: 10, metric: fid, value: 1.5, tolerance: 5%, source: table 1}"
 BAD = [
-    ("model: one", "model: §onne", 'expect[0].model: unknown model id "onne"; known: one'),
-    ("sampler: ddim", "sampler: §dim", 'expect[0].sampler: unknown sampler id "dim"; known: ddim, noisy, rk45'),
+    ("model: one", "model: §onne", 'expect[0].model: unknown model id "onne"; did you mean "one"? Known: one'),
+    ("sampler: ddim", "sampler: §dim", 'unknown sampler id "dim"; did you mean "ddim"? Known: ddim, noisy, rk45'),
     ("metric: fid", "metric: §fdi", 'expect[0].metric: unknown metric "fdi"'),
     ("metric: fid", "metric: §precision", '"precision" is expected, but not measured: it is not among the suite'),
     ("metric: fid", "metric: §images_per_second", "is expected, but not measured: timing.seconds is 0"),
@@ -34,7 +34,7 @@ BAD = [
     ("5%", "§5%%", 'tolerance: "5%%" is not allowed; expected a share of the value such as 5%, or a number'),
     ("5%", "§-1", 'tolerance: "-1" is not allowed; expected a share'),
     ("1.5", "§high", 'expect[0].value: "high" is not allowed; expected a number'),
-    ("{model: one", "§{mode: one", 'the key "model" is missing'),
+    ("{model: one", "{§mode: one", 'unknown key "mode"; did you mean "model"?'),
     ("n: 10", "n: 10, grid: §quadratc", 'expect[0].grid: unknown grid "quadratc"'),
     ("n: 10", "n: §0", "expect[0].n: 0 is not allowed; expected a whole number from 1"),
     ("n: 10", "n: 10, §ena: true", 'unknown key "ena"'),

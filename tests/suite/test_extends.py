@@ -116,7 +116,7 @@ def test_a_value_that_replaces_takes_the_errors_along(folder):
         ("extends: b.yaml\n", "seed: \0\n", "b.yaml:1:7: the character U+0000 is not allowed"),
         ("extends: b.yaml\n", "extends: 3\n" + REST, "b.yaml:1:10: extends: 3 is not allowed; expected the path"),
         ("extends: b.yaml\n", "a: &a [*a]\n" + REST, "b.yaml:1:8: a[0]: the alias *a is not allowed"),
-        ("extends: quikstart\n", "", 'own.yaml:1:10: extends: unknown suite "quikstart"; known: '),
+        ("extends: quikstart\n", "", 'own.yaml:1:10: extends: unknown suite "quikstart"; did you mean "quickstart"? '),
     ],
 )  # fmt: skip
 def test_bases_that_can_not_be_read(folder, text, content, expected):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +131,28 @@ def test_problems_of_a_card_show_in_the_suite(tmp_path: Path) -> None:
         read_suite(path)
 
 
+def test_every_problem_of_a_card_has_a_line_and_what_its_labels_need_is_told_too(tmp_path: Path, ddpm: dict) -> None:
+    """Also where the card is not whole: what it lacks is not taken for what it has not."""
+    del ddpm["ema"], ddpm["license"]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.yaml").write_text(yaml.safe_dump({**ddpm, "labels": {"classes": 10}, "clip": [1, 1]}))
+    path = tmp_path / "s.yaml"
+    head, rest = "models: [{id: m, source: ./bad", "}]\nsamplers: [ddim]\nbudgets: {nfe: [5]}\n"
+
+    def told(more: str) -> list[str]:
+        path.write_text(head + more + rest)
+        with pytest.raises(SuiteError) as caught:
+            read_suite(path)
+        return [line.removeprefix(f"{path}:1:") for line in str(caught.value).splitlines()]
+
+    lines = told("")
+    assert len(lines) == 4 and lines[0].endswith("a list of classes") and '"labels" is missing' in lines[0]
+    assert all(re.match(r"26: models\[0\]\.source: .*card\.yaml:\d+:\d+: ", line) for line in lines[1:])
+    assert '"ema" is missing' in lines[1] and '"license" is missing' in lines[2] and "clip: [1, 1]" in lines[3]
+    lines = told(", labels: [3, 10], guidance: 2, prompts: [a]")
+    assert len(lines) == 4 and "10 is not allowed; ddpm-mnist has the classes 0 to 9" in lines[3]
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -181,7 +205,7 @@ def test_later_set_wins_and_lists_of_mappings_are_reached() -> None:
         ("budgets.nfe=0", "--set budgets.nfe: 0 is not allowed; expected a list of 1 to 1000 elements"),
         ("budgets.nfe=[5,0]", "--set budgets.nfe[1]: 0 is not allowed; expected a whole number from 1 to 10000"),
         ("budgets.nfe=[5", "--set budgets.nfe: not valid YAML"),
-        ("budgets.mfe=[5]", '--set budgets.mfe: unknown key "mfe"; known: nfe, steps; did you mean "nfe"?'),
+        ("budgets.mfe=[5]", '--set budgets.mfe: unknown key "mfe"; did you mean "nfe"? Known: nfe, steps'),
         ("seed", "--set seed: expected KEY=VALUE"),
         ("=3", "--set =3: expected KEY=VALUE"),
         ("a..b=3", "--set a..b=3: expected KEY=VALUE"),
@@ -258,7 +282,7 @@ def test_suites_are_found_by_name_or_path(tmp_path: Path, monkeypatch: pytest.Mo
     assert find_suite("quick") == tmp_path / "quick.yaml"
     assert find_suite("./other.yaml") == Path("./other.yaml")
     assert find_suite(Path("quick")) == Path("quick")
-    with pytest.raises(UsageError, match='unknown suite "quik"; known: quick; did you mean "quick"'):
+    with pytest.raises(UsageError, match=r'unknown suite "quik"; did you mean "quick"\? Known: quick'):
         find_suite("quik")
 
 

@@ -58,7 +58,7 @@ NOT_SAID = [
     "can't be a key", "not in the cache",
     "merge keys", "octal", "base 60", "underscores", "second document", "not valid YAML", "U+", "nested", "values in",
     "seconds is 0", "the first number", "[2, 1] is not", "sigmas[", '"rk45" chooses', 
-    "alias", "the tag", "digits", "too large", "finite", "sweeping grid",
+    "takes no prompts", "takes no labels", "alias", "the tag", "digits", "too large", "finite", "sweeping grid",
 ]  # fmt: skip
 
 

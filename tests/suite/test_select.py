@@ -86,12 +86,11 @@ def test_skipped_cells_are_selected_by_their_budget() -> None:
     [
         (
             "model=ddpm-minst",
-            'no cell has model "ddpm-minst"; model is ddpm-mnist, score-vp-mnist; did you mean "ddpm-mn',
+            'no cell has model "ddpm-minst"; did you mean "ddpm-mnist"? model is ddpm-mnist, score-vp-mnist',
         ),
         ("model!=ddpm-minst", "no cell has model"),
         ("model=ddpm-mnist|nope", 'no cell has model "nope"'),
-        ("modle=ddpm-mnist", 'unknown field "modle"; known: model, family, sampler'),
-        ("modle=ddpm-mnist", 'did you mean "model"?'),
+        ("modle=ddpm-mnist", 'unknown field "modle"; did you mean "model"? Known: model, '),
         ("nfe=11", 'no cell has nfe "11"; nfe is 5, 7, 10, 13, 20'),
         ("nfe<5", "matches no cell; nfe is 5"),
         ("nfe<=many", "<= takes one number"),
