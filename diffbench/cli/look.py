@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +22,7 @@ from diffbench.models.consent import Consent
 @overrides
 @as_json
 def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check SUITE without running anything.
+    """Check SUITE without running anything; also that the real data, and what diffusers is asked for, are there.
 
     With --json: one row, whose `problems` have line, column (0 where there is none) and message.
     """
@@ -29,7 +31,7 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: 
     from diffbench.suite.read import find_suite, read_suite
 
     try:
-        cells = plan(read_suite(find_suite(suite), overrides), only)
+        cells = plan(read_suite(find_suite(suite), overrides, _refusal), only)
     except SuiteError as error:
         if as_json:
             rows_as_json([{"suite": suite, "fine": False, "problems": [asdict(one) for one in error.problems]}])
@@ -42,6 +44,12 @@ def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: 
     say(f"{suite}: fine; {counted(len(cells), 'cell')}{left_out}")
     for reason, count in skipped.items():
         say(f"  {count} skipped: {reason}")
+
+
+def _refusal(scheduler: str, config: Mapping[str, Any]) -> str | None:
+    from diffbench.samplers.diffusers_scheduler import refusal  # imports diffusers
+
+    return refusal(scheduler, config)
 
 
 @click.command(short_help="Show what a run would do: cells, evaluations, disk, time.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,6 +156,25 @@ class DiffusersScheduler:
         if _generators(x.device) != before:
             raise UsageError(f"{self.name}: draws noise of its own, which depends on the batch; this is not supported")
         return x
+
+
+def refusal(scheduler: str, config: Mapping[str, Any]) -> str | None:
+    """What a class says against a config at every number of steps, on DDPM's own chain; None: nothing, or it is absent.
+
+    Raises UsageError as :class:`DiffusersScheduler`.
+    """
+    chain, said = DiscreteDDPM.from_betas("linear", 1e-4, 0.02), None
+    for steps in (10, 1, 2, 4, 50):  # some can't take few, others not many
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                DiffusersScheduler(scheduler, config).build(chain, steps)
+        except UsageError:  # a package that is not installed here
+            return None
+        except (CellFailed, ScheduleError) as error:
+            said = said or one_line(error)
+        else:
+            return None
+    return said
 
 
 class _Path:

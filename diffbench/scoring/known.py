@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from diffbench import shipped
 from diffbench.errors import WeightsError
 from diffbench.scoring.weights import INCEPTION
 
@@ -59,6 +60,16 @@ def known_extractors() -> list[str]:
     """Names of all extractors: the embedded, those whose weights lie elsewhere, and those of installed packages."""
     inception = [INCEPTION, *(f"{INCEPTION}:{resize}" for resize in INCEPTION_RESIZES[1:])]
     return [*EMBEDDED, *inception, *BACKBONES, *installed()]
+
+
+def refused_shape(name: str, shape: tuple[int, int, int]) -> str | None:
+    """Why a known extractor can't take images of this (C, H, W); None if it can, or if only loading it would tell."""
+    if name in EMBEDDED:
+        wanted = tuple(shipped.extractor_config(name).get("image_shape", shape))
+        fine, takes = shape == wanted, " x ".join(map(str, wanted))
+    else:
+        fine, takes = shape[0] in (1, 3) or name in installed(), "1 or 3 channels"
+    return None if fine else f"{name} takes images of {takes}, not of {' x '.join(map(str, shape))}"
 
 
 def find_backbone(name: str) -> Path:

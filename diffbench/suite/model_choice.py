@@ -20,6 +20,7 @@ from diffbench.models.condition import Condition, Guidance, LabelList, LabelPoli
 from diffbench.models.find import known_models, load_card, looks_like_path
 from diffbench.models.hub import PREFIX, HubName
 from diffbench.models.lent import lent_card
+from diffbench.suite.trial import card_faults
 
 Dtype = Literal["float32", "bfloat16", "float16", "amp-bfloat16", "amp-float16"]
 AXES = ("dtype", "clip", "guidance")
@@ -125,6 +126,10 @@ class ModelChoice(Spec):
                 yield from _latent_clips(card, given)
                 yield from _condition_faults(card, given, whole)
                 latent = card.codec is not None
+                found = card_faults(card) if whole and (context or {}).get("trial") is not None else ()
+                for key, said in found:
+                    own = isinstance(given.get("card"), dict) and key in given["card"]
+                    yield fault(("card", key) if own else ("name" if source is None else "source",), said, given)
         if not latent:
             yield from range_fault("clip", given.get("clip"))
         sweep = given.get("sweep")

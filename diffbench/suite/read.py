@@ -25,15 +25,20 @@ from diffbench.suite.model_choice import ModelChoice
 from diffbench.suite.overrides import Overridden, apply, as_option
 from diffbench.suite.sampler_choice import SamplerChoice
 from diffbench.suite.spec import Suite
+from diffbench.suite.trial import Trial
 
 __all__ = ["find_suite", "read_comparing", "read_suite", "read_suite_text", "resolved", "suite_from_objects"]
 
 
-def read_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
-    """Read a suite file; ``overrides`` are ``dotted.key=YAML``. Raises SuiteError with all problems."""
+def read_suite(path: Path, overrides: Sequence[str] = (), trial: Trial | None = None) -> Suite:
+    """Read a suite file; ``overrides`` are ``dotted.key=YAML``. Raises SuiteError with all problems.
+
+    With a ``trial`` also those that only this machine shows (``suite/trial.py``).
+    """
     path = Path(path)
     document = extended(read_document(path), path.parent, (path,))
-    return _suite(document, str(path), overrides, {"directory": path.parent, "name": path.stem, "cards": {}})
+    context = {"directory": path.parent, "name": path.stem, "cards": {}, "trial": trial}
+    return _suite(document, str(path), overrides, context)
 
 
 def read_suite_text(text: str, name: str = "suite.yaml", overrides: Sequence[str] = ()) -> Suite:

@@ -13,10 +13,11 @@ from pydantic_core import InitErrorDetails
 from diffbench.catalog import SAMPLERS, Final, SamplerEntry
 from diffbench.catalog.diffusers import CHECKPOINT, PREFIX, schedulers
 from diffbench.document.spec import Name, Spec, fault, option_faults, repeated, text_of_fault
-from diffbench.document.tree import UNREADABLE
+from diffbench.document.tree import UNREADABLE, Unreadable
 from diffbench.document.words import Says, did_you_mean, shown, unknown
 from diffbench.samplers.scheduler_config import Fault, checkpoint_faults, scheduler_faults, value_faults
 from diffbench.suite.choices import GridChoice, Values, split
+from diffbench.suite.trial import Trial
 
 # Two points of it are the ends between which an adaptive sampler chooses its steps.
 ADAPTIVE_GRID = "log-snr"
@@ -53,7 +54,7 @@ class SamplerChoice(Spec):
         """A known sampler, with options and swept values that it takes."""
         name, options, sweep = given.get("sampler"), given["options"], given.get("sweep", {})
         if isinstance(name, str) and name.startswith(PREFIX):
-            yield from _scheduler_faults(name.removeprefix(PREFIX), given)
+            yield from _scheduler_faults(name.removeprefix(PREFIX), given, (context or {}).get("trial"))
         if isinstance(name, str) and name.startswith(PREFIX) and name not in SAMPLERS:
             return
         if isinstance(name, str) and name not in SAMPLERS:
@@ -70,7 +71,7 @@ class SamplerChoice(Spec):
                     yield fault((key,), f"unknown key {shown(key)}{meant}", options[key], at_key=True)
 
 
-def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[InitErrorDetails]:
+def _scheduler_faults(scheduler: str, given: Mapping[str, Any], trial: Trial | None) -> Iterable[InitErrorDetails]:
     """Problems of a ``diffusers:`` sampler that its class decides."""
     if scheduler not in schedulers() and scheduler != CHECKPOINT:
         yield fault(("sampler",), unknown("scheduler of diffusers", scheduler, schedulers()), scheduler)
@@ -81,24 +82,30 @@ def _scheduler_faults(scheduler: str, given: Mapping[str, Any]) -> Iterable[Init
     if given.get("final", "denoise") != "denoise":
         yield fault(("final",), f"{name} ends as its config says; leave final out", given["final"], at_key=True)
     options, sweep = given["options"], given.get("sweep")
-    yield from _config_faults(scheduler, options.get("config"), options.get("step"))
+    yield from _config_faults(scheduler, options.get("config"), options.get("step"), trial)
     for key in ("config", "step"):
         values = sweep.get(key) if isinstance(sweep, dict) else None
         for index, value in enumerate(values if isinstance(values, tuple) else ()):
             given_here = {key: value}
-            for problem in _config_faults(scheduler, given_here.get("config"), given_here.get("step")):
-                if path := problem["loc"][1:]:
-                    yield InitErrorDetails(type=problem["type"], loc=("sweep", key, index, *path), input=value)
+            for problem in _config_faults(scheduler, given_here.get("config"), given_here.get("step"), trial):
+                if problem["loc"][0] == key:
+                    place = ("sweep", key, index, *problem["loc"][1:])
+                    yield InitErrorDetails(type=problem["type"], loc=place, input=value)
 
 
-def _config_faults(scheduler: str, config: Any, step: Any) -> Iterable[InitErrorDetails]:
-    """Problems of a class's arguments: names at their keys, values at theirs."""
+def _config_faults(scheduler: str, config: Any, step: Any, trial: Trial | None) -> Iterable[InitErrorDetails]:
+    """Problems of a class's arguments: names at their keys, values at theirs; then what the class itself refuses."""
     known = scheduler != CHECKPOINT  # which stands for classes that only the plan knows
     names: list[Fault] = scheduler_faults(scheduler, config, step) if known else checkpoint_faults(config, step)
+    values: list[Fault] = value_faults(scheduler, config, step) if known else []
     for path, said in names:
-        yield fault(path or ("sampler",), said, config, at_key=bool(path))
-    for path, said in value_faults(scheduler, config, step) if known else ():
-        yield fault(path, said, config)
+        yield fault(path or ("sampler",), said, scheduler, at_key=bool(path))
+    for path, said in values:
+        yield fault(path, said, scheduler)
+    given = isinstance(config, Mapping) and not any(isinstance(value, Unreadable) for value in config.values())
+    if known and given and trial is not None and not names and not values:
+        if (refused := trial(scheduler, config)) is not None:
+            yield fault(("config",), refused, scheduler)
 
 
 _BESIDE = ("id", "sampler", "grid", "final", "sweep")

@@ -28,7 +28,9 @@ def imported(call, tmp_path):
 LISTS = [f"list {what}" for what in ("models", "samplers", "metrics", "grids", "suites", "extractors")]
 
 
-@pytest.mark.parametrize("call", [*LISTS, "show ddim", "show fid", "show ddpm-mnist", "show quickstart"])
+@pytest.mark.parametrize(
+    "call", [*LISTS, *(f"show {what}" for what in ("ddim", "fid", "ddpm-mnist", "quickstart")), "validate quickstart"]
+)
 def test_no_list_imports_anything_heavy(call, tmp_path):
     assert not imported(call, tmp_path) & {*HEAVY}
 

@@ -89,7 +89,7 @@ def test_what_is_not_known_is_said(diffbench):
     code, out, _ = diffbench("plan", path, "--on", "t4", "--set", "run.dtype=bfloat16")
     assert code == 0 and "time: unknown; ncsnpp-ve, ncsnpp-ve-continuous, ncsnpp-ve-deep: t4 has no units for bf" in out
     for arguments, said in (
-        (("--on", "a1000"), 'unknown device "a1000"; known: t4, v100'),
+        (("--on", "a1000"), 'unknown device "a1000"; did you mean "a100"? Known: a100, '),
         (("--on", "a100", "--probe"), "--on and --probe exclude each other"),
         (("--utilisation", "50%"), "--utilisation goes with --on"),
         (("--on", "a100", "--utilisation", "3"), "expected a share of the peak above 0 and up to 1"),
