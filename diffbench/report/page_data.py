@@ -96,7 +96,9 @@ def _scale(cell: CellView) -> tuple[str | None, str | None, int | None]:
 
 def _scale_text(scale: tuple[str | None, str | None, int | None]) -> str:
     reference, extractor, n = scale
-    return printable(f"reference {reference}, extractor {extractor}, n = {n}")
+    told = ["no reference" if reference is None else f"reference {reference}", extractor and f"extractor {extractor}",
+            n and f"n = {n}"]  # fmt: skip
+    return printable(", ".join(part for part in told if part))
 
 
 def _measured(measured: Measured, text: str) -> list[Any] | None:

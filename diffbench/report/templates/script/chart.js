@@ -58,11 +58,13 @@ function apart(ticks, at, low, high, pixels) {
   return kept;
 }
 
+const tickText = (tick) => (tick !== 0 && Math.abs(tick) < 0.001 ? tick.toExponential() : String(tick));
+
 // spec: {title, xLabel, yLabel, xTicks, lines: [{line, dashed, join, band, points: [{x, y, xs, ys, text, pale, ring, size, fill, number}]}],
 // levels: [y], stairs: [[x, y]]}; ys and xs are [low, high] or null.
 function chart(host, spec) {
   const width = Math.max(280, host.clientWidth || 440), height = spec.height || Math.round(Math.min(420, Math.max(230, width * 0.62)));
-  const left = 52, right = 12, top = 10, bottom = 40;
+  const right = 12, top = 10, bottom = 40;
   const points = spec.lines.flatMap((line) => line.points);
   const svg = draw(null, "svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": spec.title });
   if (!points.length) {
@@ -75,19 +77,20 @@ function chart(host, spec) {
     // on a log axis the far end of a wide interval would press everything else together
     return [...middle, ...points.flatMap((p) => p[key] || []).filter((e) => smallest <= 0 || e > smallest / 5), ...(spec[`${value}More`] || [])];
   };
-  const x = axis(ends("xs", "x"), width - left - right, spec.xTicks);
   const y = axis(ends("ys", "y"), -(height - top - bottom));
+  const left = Math.max(52, 28 + 6.5 * Math.max(0, ...y.ticks.map((tick) => tickText(tick).length)));
+  const x = axis(ends("xs", "x"), width - left - right, spec.xTicks);
   const px = (v) => left + x.at(v), py = (v) => height - bottom + y.at(v);
   const inside = (v, low, high) => Math.min(high, Math.max(low, v));
   const cx = (v) => inside(px(v), left, width - right), cy = (v) => inside(py(v), top, height - bottom);
   const grid = draw(svg, "g", { "aria-hidden": true });
   for (const tick of x.ticks) {
     draw(grid, "line", { class: "grid", x1: px(tick), x2: px(tick), y1: top, y2: height - bottom });
-    draw(grid, "text", { x: px(tick), y: height - bottom + 15, "text-anchor": "middle" }, String(tick));
+    draw(grid, "text", { x: px(tick), y: height - bottom + 15, "text-anchor": "middle" }, tickText(tick));
   }
   for (const tick of y.ticks) {
     draw(grid, "line", { class: "grid", x1: left, x2: width - right, y1: py(tick), y2: py(tick) });
-    draw(grid, "text", { x: left - 6, y: py(tick) + 4, "text-anchor": "end" }, String(tick));
+    draw(grid, "text", { x: left - 6, y: py(tick) + 4, "text-anchor": "end" }, tickText(tick));
   }
   draw(grid, "path", { class: "axis", fill: "none", d: `M${left} ${top}V${height - bottom}H${width - right}` });
   draw(grid, "text", { class: "title", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, spec.xLabel);
