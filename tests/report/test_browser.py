@@ -46,7 +46,7 @@ def numbers(texts):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_opens_at_any_width_without_a_request_or_an_error(browser, page_file, width, scheme):
+def test_opens_at_any_width_without_a_request_or_an_error(browser, page_file, width, scheme, told):
     with opened(browser, page_file, width, 800, scheme) as page:
         page.wait_for_selector("#panels svg")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -55,10 +55,10 @@ def test_opens_at_any_width_without_a_request_or_an_error(browser, page_file, wi
         low = [one for one in contrasts if one[0] < 4.5]
         assert len(contrasts) > 300 and not low, low[:5]
         least = f"{len(contrasts)} texts, least contrast {min(contrasts)[0]:.2f}"
-        print(f"{width} px, {scheme}: {least}, 0 requests, 0 violations")
+        told(f"page: {width} px, {scheme}: {least}, 0 requests, 0 violations")
 
 
-def test_the_table_sorts_both_ways_by_every_column(page):
+def test_the_table_sorts_both_ways_by_every_column(page, told):
     heads = page.locator("table.sortable th")
     names = heads.all_inner_texts()
     for index in range(heads.count()):
@@ -76,7 +76,7 @@ def test_the_table_sorts_both_ways_by_every_column(page):
             known = [v for v in values if v is not None]
             assert known == sorted(known, reverse=direction == "descending"), names[index]
             assert values[: len(known)] == known and len(values) == 48  # what is missing goes last
-    print(f"{heads.count()} columns sorted both ways")
+    told(f"page: {heads.count()} columns sorted both ways")
 
 
 def test_the_table_filters(page):
@@ -227,7 +227,7 @@ def test_the_theme_can_be_chosen_and_is_remembered(browser, page_file):
         assert page.evaluate(paper) == "rgb(255, 255, 255)"
 
 
-def test_everything_has_a_name_a_place_and_a_ring(page):
+def test_everything_has_a_name_a_place_and_a_ring(page, told):
     assert page.locator("h1").count() == page.locator("main").count() == page.locator("header").count() == 1
     assert page.locator("table").count() == page.locator("table > caption").count() >= 6
     assert page.evaluate(UNNAMED) == []
@@ -248,11 +248,11 @@ def test_everything_has_a_name_a_place_and_a_ring(page):
             ringless.append(told[2])
         page.keyboard.press("Tab")
     assert ringless == [] and len(stops) >= 5
-    print(f"{sum(stops.values())} tab stops with a ring, {len(ids)} ids, {len(levels)} headings")
+    told(f"page: {sum(stops.values())} tab stops with a ring, {len(ids)} ids, {len(levels)} headings")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_axe_finds_no_fault(browser, page_file, width, scheme):
+def test_axe_finds_no_fault(browser, page_file, width, scheme, told):
     """Deque's axe-core: WCAG 2.1 A and AA, and what it calls best practice."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python (extra: test)")
     with opened(browser, page_file, width, 800, scheme) as page:
@@ -261,7 +261,7 @@ def test_axe_finds_no_fault(browser, page_file, width, scheme):
         rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
         found = axe.Axe().run(page, options=rules)
         assert found.violations_count == 0, found.generate_report()
-        print(f"{width} px, {scheme}: axe {len(found.response['passes'])} rules passed, 0 violated")
+        told(f"page: {width} px, {scheme}: axe {len(found.response['passes'])} rules passed, 0 violated")
 
 
 def shape(page):
@@ -293,7 +293,7 @@ def with_names(new_run, folder, names):
     return run / "report.html"
 
 
-def test_hostile_names_are_inert(browser, new_run, tmp_path):
+def test_hostile_names_are_inert(browser, new_run, tmp_path, told):
     tame = with_names(new_run, tmp_path / "tame", [f"name{i}" for i in range(6)])
     with opened(browser, tame) as page:
         page.wait_for_selector("#panels svg")
@@ -318,4 +318,4 @@ def test_hostile_names_are_inert(browser, new_run, tmp_path):
             text = page.evaluate("document.body.innerText")
             assert not re.search("[\u202e\x1b]", text) and "49" not in page.title()
         assert {p.name for p in tmp_path.iterdir()} <= {"tame", *map(str, range(0, len(HOSTILE), 6))}
-    print(f"{len(HOSTILE)} hostile names in 12 fields each: 0 dialogs, 0 requests, 0 elements made")
+    told(f"page: {len(HOSTILE)} hostile names in 12 fields each: 0 dialogs, 0 requests, 0 elements made")
