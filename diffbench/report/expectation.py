@@ -14,6 +14,7 @@ from diffbench.report.folder import RunFolder
 from diffbench.report.frame import Measured, title, with_interval
 from diffbench.report.tables import Entry, Table
 
+_MOST_NAMED = 4
 RULE = (
     "MET: the measured value lies within the tolerance. NEAR: it does not, but its 95% interval reaches there, so more "
     "samples would tell. MISSED: the whole interval lies outside. Figures with a star are not verified; missing one "
@@ -54,9 +55,7 @@ def expectations_table(found: Sequence[Expected]) -> Table:
     for index, one in enumerate(found):
         if not index or found[index - 1].model != one.model:
             groups.append(index)
-        sampler = " ".join([one.sampler, *(f"{key}={text_of(value)}" for key, value in one.options.items())])
-        budget = "adaptive" if one.budget is None else f"{one.budget_kind} {one.budget}".replace("nfe", "NFE")
-        texts = (one.model, sampler, budget, title(one.metric), _expected(one), _measured(one), one.verdict)
+        texts = (one.model, _sampler(one), _budget(one), title(one.metric), _expected(one), _measured(one), one.verdict)
         rows.append((*(Entry(text, one.fails) for text in texts), Entry(one.source)))
     columns = ("model", "sampler", "budget", "metric", "expected", "measured", "verdict", "source")
     return Table(columns, tuple(rows), (4, 5), tuple(groups))
@@ -73,10 +72,27 @@ def _measured(one: Expected) -> str:
 
 
 def reasons(found: Sequence[Expected]) -> list[str]:
-    """Why there are no verdicts, and why figures are not verified; equal reasons are told together."""
-    told: dict[str, int] = {}
+    """Why there are no verdicts, and why figures are not verified, each with its rows; equal reasons stand together."""
+    told: dict[str, list[Expected]] = {}
     for one in found:
         for line in (one.reason and f"{one.verdict}: {one.reason}", one.unverified and f"* {one.unverified}"):
             if line:
-                told[line] = told.get(line, 0) + 1
-    return [f"{line} ({count} figures)" if count > 1 else line for line, count in told.items()]
+                told.setdefault(line, []).append(one)
+    return [f"{_rows(rows, len(found))}: {line}" for line, rows in told.items()]
+
+
+def _rows(found: Sequence[Expected], total: int) -> str:
+    """``all 9 rows``, or the first of them by name: ``ddpm-mnist · ddim @ NFE 10, FID``."""
+    if len(found) == total > 1:
+        return f"all {total} rows"
+    named = [f"{one.model} · {_sampler(one)} @ {_budget(one)}, {title(one.metric)}" for one in found[:_MOST_NAMED]]
+    more = [f"{len(found) - _MOST_NAMED} more rows"] if len(found) > _MOST_NAMED else []
+    return "; ".join(dict.fromkeys([*named, *more]))
+
+
+def _sampler(one: Expected) -> str:
+    return " ".join([one.sampler, ", ".join(f"{key}={text_of(value)}" for key, value in one.options.items())]).strip()
+
+
+def _budget(one: Expected) -> str:
+    return "adaptive" if one.budget is None else f"{one.budget_kind} {one.budget}".replace("nfe", "NFE")
