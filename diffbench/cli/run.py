@@ -223,6 +223,7 @@ def report(sources: tuple[Path, ...], out: Path | None, theme: str, as_json: boo
     stands in panels and groups of its own, ids that mean different things get their run's name, and costs of different
     machines are told apart; the report says what and why.
     """
+    from diffbench.document.words import counted
     from diffbench.report.page import draw_into
     from diffbench.report.sources import open_sources, report_folder
     from diffbench.store.manifest import write_manifest
@@ -232,10 +233,10 @@ def report(sources: tuple[Path, ...], out: Path | None, theme: str, as_json: boo
     drawn = draw_into(run, folder, theme)
     if folder == run.path:
         write_manifest(folder, only=[path.relative_to(folder).as_posix() for path in drawn])
-    for told in run.apart:
-        say(told, err=True)
+    for sentence in run.told:
+        say(sentence, err=True)
     if as_json:
         rows_as_json([{"path": str(path)} for path in drawn])
         return
-    for path in drawn:
-        say(path)
+    page, *others = drawn
+    say(f"{page} and {counted(len(others), 'other file')} beside it")

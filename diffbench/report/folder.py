@@ -40,6 +40,8 @@ class RunFolder:
     suite_text: str = ""
     name: str = ""
     table: pd.DataFrame | None = field(default=None, compare=False)
+    told: tuple[str, ...] = ()
+    """What several sources don't share, or have twice, in sentences."""
 
     def floor(self, cell: CellView, metric: str) -> tuple[float, float] | None:
         """Mean and sd of the floor for this cell's reference and n; None if it was not computed."""
@@ -100,11 +102,6 @@ class RunFolder:
         """Its timing pass; of several runs, each one's with its name."""
         return [("", self.timing)]
 
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """What several runs don't share, in sentences."""
-        return ()
-
     def model_identity(self, cell: CellView) -> str | None:
         """What network a cell was sampled with, as text that equals that of another cell of it; None: not known."""
         own = self._identity(cell)
@@ -141,7 +138,7 @@ def open_run(path: Path) -> RunFolder:
     table = results.read(path)
     views = cells(table)
     beside = ("references", "timing", "provenance", "convergence", "likelihood", "expectations")
-    side = {name: _optional_json(path / f"{name}.json") for name in beside}
+    side: dict[str, Any] = {name: _optional_json(path / f"{name}.json") for name in beside}
     suites = table["suite"].unique()
     suite = path / "suite.yaml"
     return RunFolder(

@@ -69,7 +69,7 @@ class CellView:
     @property
     def key(self) -> tuple[Any, ...]:
         """What sets a cell apart from all others that are shown with it."""
-        return (*(getattr(self, name) for name in _CELL_KEY), self.source)
+        return (*(getattr(self, name) for name in CELL_KEY), self.source)
 
     @property
     def given(self) -> bool:
@@ -127,14 +127,15 @@ def _called(sampler: str, options: Mapping[str, Any]) -> str:
 
 
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")
-_CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
+CELL_KEY = ("model", "sampler", "options", "grid", "budget_kind", "budget")
+"""Columns of the results table that set a cell apart from the others of its run."""
 
 
 def cells(table: pd.DataFrame) -> list[CellView]:
     """The cells of a results table in its order, model by model."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows(table):
-        groups.setdefault(tuple(row[name] for name in _CELL_KEY), []).append(row)
+        groups.setdefault(tuple(row[name] for name in CELL_KEY), []).append(row)
     views = [_cell(group) for group in groups.values()]
     order = list(models(views))
     return sorted(views, key=lambda view: order.index(view.model))
@@ -194,10 +195,16 @@ def quality_metrics(views: Iterable[CellView]) -> list[str]:
 def main_metric(views: Sequence[CellView]) -> str | None:
     """FID where it was computed, else the run's first quality metric; of both, those with an interval go before.
 
-    A score without an interval, as FID's where there are too few samples for one, can't tell samplers apart.
+    A score without an interval, as FID's where there are too few samples for one, can't tell samplers apart. Of several
+    runs it is one that all which have scores share, if there is any.
     """
     present = quality_metrics(views)
-    present = [m for m in present if any(view.value(m) is not None for view in views)] or present
+    scored: dict[str, set[str]] = {}
+    for view in views:
+        if own := {m for m in present if view.value(m) is not None}:
+            scored.setdefault(view.source, set()).update(own)
+    present = [m for m in present if any(m in own for own in scored.values())] or present
+    present = [m for m in present if all(m in own for own in scored.values())] or present
     present = [m for m in present if not (m in METRICS and METRICS[m].needs_solution)] or present
     present = [m for m in present if any(view[m].low is not None for view in views)] or present
     return "fid" if "fid" in present else next(iter(present), None)

@@ -1,12 +1,13 @@
-"""The side files of several runs as those of one."""
+"""The side files of several runs as those of one, and the metric that leads them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffbench.report.folder import RunFolder
+from diffbench.report.frame import CellView, main_metric, title, unique
 
 _TOLD_ELSEWHERE = ("sessions", "drift", "sha256", "estimate")
 
@@ -72,3 +73,24 @@ def _convergence(
                 }
                 own["orders"].append({**one, **names})
     return found
+
+
+def headline(views: Sequence[CellView]) -> list[str]:
+    """Which metric leads a report of several runs, and why, where one of them alone is led by another."""
+    metric = main_metric(views)
+    sides = {source: [view for view in views if view.source == source] for source in unique(v.source for v in views)}
+    own = {
+        source: main
+        for source, cells in sides.items()
+        if (main := main_metric(cells)) is not None and any(cell.value(main) is not None for cell in cells)
+    }
+    other = [source for source, main in own.items() if main != metric]
+    if metric is None or not other:
+        return []
+    lacking = [source for source in other if all(cell.value(metric) is None for cell in sides[source])]
+    if lacking:
+        have = "has" if len(lacking) == 1 else "have"
+        without = f"{' and '.join(lacking)} {have} no {title(metric)}"
+        return [f"{title(metric)} leads this report; {without}, and no metric is in all."]
+    alone = ", ".join(f"{source} by {title(own[source])}" for source in other)
+    return [f"{title(metric)}, which all of them have, leads this report; alone they are led by another: {alone}."]

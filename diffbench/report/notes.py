@@ -25,7 +25,7 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         said += _floors(run, metric)
         said.append(_INTERVAL)
     said += [_timing(timing, name) for name, timing in run.timings]
-    said += run.apart
+    said += run.told
     said += _likelihoods(run) + _estimates(run) + _coupled(run)
     if drifted := run.provenance.get("drift"):
         said.append(f"Not all samples were made under the same conditions: {'; '.join(map(str, drifted))}.")

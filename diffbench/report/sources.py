@@ -19,9 +19,10 @@ from diffbench import results
 from diffbench.comparison.runs import folder_labels
 from diffbench.comparison.side import RunSide, Stored
 from diffbench.errors import StoreError, UsageError
+from diffbench.report.doubles import without_doubles
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import CellView, cells, models, quality_metrics, scale, title, unique
-from diffbench.report.joined import joined_records
+from diffbench.report.joined import headline, joined_records
 from diffbench.report.panels import Scale, differing, stands_beside
 from diffbench.store.kept import Images
 
@@ -32,7 +33,6 @@ class Sources(RunFolder):
 
     parts: Mapping[str, RunFolder] = field(default_factory=dict)
     origin: Mapping[tuple[Any, ...], tuple[str, CellView]] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
 
     def _home(self, cell: CellView) -> tuple[RunFolder, CellView]:
         name, own = self.origin[cell.key]
@@ -73,11 +73,6 @@ class Sources(RunFolder):
         """The timing pass of every run that has one."""
         return [(name, run.timing) for name, run in self.parts.items() if run.timing]
 
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """What was told apart and why."""
-        return self.told
-
 
 def open_sources(paths: Sequence[Path]) -> RunFolder:
     """A run folder or results table, or several seen as one.
@@ -86,19 +81,19 @@ def open_sources(paths: Sequence[Path]) -> RunFolder:
         UsageError: a source is given twice.
         StoreError: a source holds no results, or one of its files is corrupt; names the file.
     """
-    whole = [path.absolute() for path in paths]
+    whole = [_whole(path.absolute()) for path in paths]
     if len(set(whole)) < len(whole):
         raise UsageError("every run is drawn once; one is given twice")
-    opened = [open_source(path) for path in paths]
-    if len(opened) == 1:
-        return opened[0]
-    return join_sources(dict(zip(folder_labels([_named(path) for path in whole]), opened, strict=True)))
+    short = [_named(path) for path in whole]
+    labels = folder_labels(short if len(set(short)) == len(short) else whole)
+    parts, told = without_doubles(dict(zip(labels, map(open_source, paths), strict=True)))
+    run = join_sources(parts) if len(parts) > 1 else next(iter(parts.values()))
+    return replace(run, told=(*told, *run.told))
 
 
 def open_source(path: Path) -> RunFolder:
     """A run folder, or the results table in a file, which may lie in one. Raises StoreError."""
-    if path.name == results.PARQUET and (path.parent / "suite.yaml").is_file():
-        path = path.parent
+    path = _whole(path)
     if not path.exists():
         raise StoreError(f"{path}: no such run folder or results table")
     if not path.is_file():
@@ -130,6 +125,11 @@ def _named(path: Path) -> Path:
     return path.parent if path.name == results.PARQUET else path.with_suffix("") if path.suffix == ".parquet" else path
 
 
+def _whole(path: Path) -> Path:
+    """The run folder, where a path is that of the table in one."""
+    return path.parent if path.name == results.PARQUET and (path.parent / "suite.yaml").is_file() else path
+
+
 def join_sources(parts: Mapping[str, RunFolder]) -> Sources:
     """Runs by name, seen as one; see the module for what is told apart."""
     named, told = _model_names(parts)
@@ -146,7 +146,7 @@ def join_sources(parts: Mapping[str, RunFolder]) -> Sources:
     order = list(models(views))
     views.sort(key=lambda view: order.index(view.model))
     records = joined_records(parts, named, lines)
-    told = [*told, *more, *_given_apart(views)]
+    told = [*told, *more, *_given_apart(views), *headline(views)]
     return Sources(
         path=Path(), cells=views, name=" and ".join(parts), parts=parts, origin=origin, told=tuple(told),
         table=_joined_table(parts, named, lines), **records,

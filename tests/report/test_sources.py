@@ -77,7 +77,7 @@ def given(folder, n, name="theirs", quantiser="given"):
 def test_other_samplers_of_the_same_network_join_its_panel(pair):
     runs = [identified(run) for run in pair(only("ddim"), only("heun"))]
     joined = open_sources(runs)
-    assert {cell.model for cell in joined.cells} == {"ddpm-mnist"} and joined.apart == ()
+    assert {cell.model for cell in joined.cells} == {"ddpm-mnist"} and joined.told == ()
     assert {cell.line for cell in joined.cells} == {"ddim", "heun"}
     (panel,) = by_model(joined.cells, [], "fid", machines=False)
     assert len(panel.cells) == 8 and panel.told == ""
@@ -89,20 +89,24 @@ def test_another_network_of_the_same_id_gets_the_runs_name(pair):
     one, other = pair(only("ddim"), only("heun"))
     joined = open_sources([identified(one, "w"), identified(other, "v")])
     assert {cell.model for cell in joined.cells} == {"ddpm-mnist [a]", "ddpm-mnist [b]"}
-    assert "different networks" in joined.apart[0]
+    assert "different networks" in joined.told[0]
 
 
 def test_networks_that_are_not_known_are_not_taken_for_one(pair):
     joined = open_sources(pair(only("ddim"), only("heun")))
     assert {cell.model for cell in joined.cells} == {"ddpm-mnist [a]", "ddpm-mnist [b]"}
-    assert "no identity" in joined.apart[0]
+    assert "no identity" in joined.told[0]
 
 
 def test_the_same_cells_of_two_runs_are_two_lines(pair):
-    joined = open_sources(pair(only("ddim", "heun"), only("ddim")))
+    def timed_again(rows):
+        again = [replace(row, value=row.value * 1.01) if row.unit == "s" else row for row in rows]
+        return again if rows[0].sampler == "ddim" else []
+
+    joined = open_sources(pair(only("ddim", "heun"), timed_again))
     assert {cell.model for cell in joined.cells} == {"ddpm-mnist"}  # known by the cell ids that both have
     assert {cell.line for cell in joined.cells} == {"ddim [a]", "ddim [b]", "heun"}
-    assert joined.apart == ("ddim of a and of b are drawn apart: both have such cells.",)
+    assert joined.told == ("ddim of a and of b are drawn apart: both have such cells.",)
     assert len({cell.key for cell in joined.cells}) == len(joined.cells)
     assert len(joined.table) == 72 and results.frame(results.rows(joined.table)).equals(joined.table)
 
@@ -114,9 +118,9 @@ def test_another_method_under_the_same_id_gets_the_runs_name(tmp_path):
     runs = [make_run(tmp_path / n, budgets(*b), models=("ddpm-mnist",), images=False) for n, b in
             (("a", (5, 10)), ("b", (20, 50)))]  # fmt: skip
     same = open_sources([identified(run) for run in runs])
-    assert {cell.line for cell in same.cells} == {"ddim"} and same.apart == ()
+    assert {cell.line for cell in same.cells} == {"ddim"} and same.told == ()
     other = open_sources([identified(runs[0]), identified(runs[1], ddim="another")])
-    assert {cell.line for cell in other.cells} == {"ddim [a]", "ddim [b]"} and "different methods" in other.apart[0]
+    assert {cell.line for cell in other.cells} == {"ddim [a]", "ddim [b]"} and "different methods" in other.told[0]
 
 
 def test_scores_of_other_n_never_share_a_panel(pair, tmp_path):
@@ -124,7 +128,7 @@ def test_scores_of_other_n_never_share_a_panel(pair, tmp_path):
     panels = by_model(joined.cells, [], "fid", machines=False)
     assert [panel.told for panel in panels] == ["n = 160", "n = 500"]
     assert len(by_scale(joined.cells, [], "fid", machines=False)) == 2
-    assert joined.apart == ("ddpm-mnist of a and of b stand apart: FID differs in n 160 and 500.",)
+    assert joined.told == ("ddpm-mnist of a and of b stand apart: FID differs in n 160 and 500.",)
     draw_into(joined, tmp_path / "out")
     text = (tmp_path / "out" / "tables" / "results.md").read_text()
     assert "ddpm-mnist \\[a\\] (n = 160)" in text and "ddpm-mnist \\[b\\] (n = 500)" in text
@@ -150,11 +154,11 @@ def test_given_images_are_levels_where_they_compare(pair, tmp_path):
     alike = open_sources([one, given(tmp_path / "s", 160)])
     (cell,) = [cell for cell in alike.cells if cell.given]
     (panel,) = by_model([c for c in alike.cells if not c.given], [cell], "fid", machines=False)
-    assert panel.given == (cell,) and "8-bit" in alike.apart[-1]
+    assert panel.given == (cell,) and "8-bit" in alike.told[-1]
     other = open_sources([one, given(tmp_path / "t", 161)])
     (cell,) = [cell for cell in other.cells if cell.given]
     (panel,) = by_model([c for c in other.cells if not c.given], [cell], "fid", machines=False)
-    assert panel.given == () and "stands beside no sampler: FID differs in n 161 and 160" in other.apart[0]
+    assert panel.given == () and "stands beside no sampler: FID differs in n 161 and 160" in other.told[0]
 
 
 def test_only_an_unknown_quantiser_stands_beside_any():
@@ -194,7 +198,11 @@ def test_sources_given_twice_or_missing_are_one_clear_line(made_run, tmp_path, d
 def test_the_command_writes_one_report_and_says_what_stands_apart(pair, diffbench, tmp_path):
     one, other = pair(only("ddim"), only("heun"))
     code, out, err = diffbench("report", str(one), str(other), "--out", "both", "--theme", "dark")
-    assert code == 0 and "both/report.html" in out and "stand apart" in err
+    written = [path for path in (tmp_path / "both").rglob("*") if path.is_file()]
+    others = len(written) - 3  # beside the page the table, which was not drawn
+    assert code == 0 and out == f"both/report.html and {others} other files beside it\n" and "stand apart" in err
+    code, out, _ = diffbench("report", str(one), str(other), "--out", "both", "--json")
+    assert code == 0 and len(json.loads(out)) == others + 1
     assert (tmp_path / "both" / "figures" / "pareto.svg").is_file()
     assert len(results.read(tmp_path / "both")) == len(results.read(one)) + len(results.read(other))
     code, _, err = diffbench("report", str(one), str(other), "--out", str(other))
