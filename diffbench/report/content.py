@@ -35,7 +35,8 @@ class Picture:
 class Content:
     """Everything that a page shows; all text is plain and not yet escaped.
 
-    ``unscored`` says what has no score at all, and why; ``charted``: whether there is anything to draw against a cost.
+    ``unscored`` says what has no score at all, and why; ``charted``: whether there is anything to draw against a cost;
+    ``marks``: what bars, dashes and dots in its figures are.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Content:
     metric: str | None
     unscored: tuple[str, ...]
     charted: bool
+    marks: str
     answers: tuple[tuple[str, tuple[str, ...]], ...]
     best: Table | None
     front: Table | None
@@ -79,6 +81,7 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         metric=title(metric) if metric else None,
         unscored=tuple(unscored(run.cells)),
         charted=any(costs(c) and any(c.value(m) is not None for m in quality_metrics(run.cells)) for c in run.cells),
+        marks=marks(run, quality_metrics(run.cells)),
         answers=tuple((model, tuple(_answers(run, metric, found, curves, model))) for model in models(run.cells)),
         best=best_table(found, metric) if metric and found else None,
         front=front_table(run, metric) if metric else None,
@@ -93,6 +96,19 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         notes=tuple(notes(run, metric)),
         provenance=_provenance(run),
         suite_text=run.suite_text,
+    )
+
+
+def marks(run: RunFolder, metrics: Sequence[str]) -> str:
+    """What the figures of these metrics mark: intervals; stochastic samplers and floors, where there are any."""
+    scored = [(cell, metric) for cell in run.cells for metric in metrics if cell.value(metric) is not None]
+    dashed = any(run.stochastic(cell) for cell, _ in scored)
+    dotted = any(run.floor(cell, metric) is not None for cell, metric in scored)
+    return (
+        "Bars are 95% intervals"
+        + "; dashed lines are stochastic samplers" * dashed
+        + "; the dotted line is the floor, what as many real images score" * dotted
+        + "."
     )
 
 

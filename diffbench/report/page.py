@@ -8,7 +8,7 @@ from pathlib import Path
 from diffbench.document.words import slug
 from diffbench.report import convergence, figures
 from diffbench.report.answers import curves
-from diffbench.report.content import Content, Picture, content
+from diffbench.report.content import Content, Picture, content, marks
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import main_metric, models, title
 from diffbench.report.grids import TILE, grids
@@ -69,17 +69,16 @@ def _figures(run: RunFolder, folder: Path, theme: str) -> list[Path]:
 def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
     """The figures that were drawn, in the page's order, with their captions."""
     metric = main_metric(run.cells) or ""
-    name, bars = title(metric), "Bars are 95% intervals; dashed lines are stochastic samplers"
-    floor = "; the dotted line is the floor, what real images score"
+    name, bars = title(metric), marks(run, [metric])
     wanted = [
         (
             f"{slug(metric)}_vs_nfe",
-            f"{name} against evaluations per sample. {bars}{floor}.",
+            f"{name} against evaluations per sample. {bars}",
             f"{name} against NFE, one panel a model",
         ),
         (
             f"{slug(metric)}_vs_seconds",
-            f"{name} against seconds per image. {bars}{floor}.",
+            f"{name} against seconds per image. {bars}",
             f"{name} against seconds per image, one panel a model",
         ),
         (

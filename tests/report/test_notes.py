@@ -63,3 +63,12 @@ def test_samples_that_depend_on_their_batch_are_flagged(new_run, tmp_path):
             write_sealed(path, {**cell, "method_options": {"coupled": True}})
     (note,) = (note for note in content(open_run(run), []).notes if "coupled" in note)
     assert note.startswith("Samples of heun depend on the others of their batch")
+
+
+def test_captions_speak_of_marks_that_are_there(new_run, tmp_path):
+    every = new_run(tmp_path / "every", models=("ddpm-mnist",), images=False)
+    assert "dashed" in page(every).marks and "dotted" in page(every).marks
+    sure = new_run(tmp_path / "sure", lambda rows: [row for row in rows if row.sampler != "euler-maruyama"],
+                   models=("ddpm-mnist",), images=False)  # fmt: skip
+    (sure / "references.json").unlink()
+    assert page(sure).marks == "Bars are 95% intervals."
