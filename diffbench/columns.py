@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from diffbench.terminal import cut
+from diffbench.terminal import cut, cut_apart
 
 _GAP = 2
 _NARROWEST = 6
@@ -48,6 +48,8 @@ class Columns:
         for place, (name, width) in enumerate(zip(self.names, widths, strict=True)):
             right = place in self.numbers
             drawn.add_column(cut(name, width), justify="right" if right else "left", no_wrap=True, min_width=width)
+        columns = [[row[place].plain for row in self.rows if row] for place in range(len(widths))]
+        texts = [cut_apart(column, width) for column, width in zip(columns, widths, strict=True)]
         for row in self.rows:
-            drawn.add_row(*(Text(cut(one.plain, size), one.style) for one, size in zip(row, widths, strict=False)))
+            drawn.add_row(*(Text(cuts[one.plain], one.style) for one, cuts in zip(row, texts, strict=False)))
         yield drawn

@@ -1,6 +1,7 @@
 """Tables in terminals of any width."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -39,3 +40,31 @@ def test_names_are_whole_where_there_is_room():
 
 def test_no_rows():
     assert drawn(100)[0].split() == ["model", "sampler", "FID", "state"]
+
+
+def names_of(width, *samplers):
+    return [line.split("  ")[0].strip() for line in drawn(width, *((one, "x", "1", "done") for one in samplers))[1:]]
+
+
+@pytest.mark.parametrize("width", [60, 45, 38])
+def test_rows_that_differ_in_their_middle_stay_apart(width):
+    """What all of them say goes first, wherever it stands."""
+    rows = [
+        f"dpmpp-2m-karras eta=0.5 guidance {scale} in 0.3..5 variance=fixed_large churn={churn}"
+        for scale in ("1.5", "7.5", "12.5")
+        for churn in ("0", "40")
+    ]
+    found = names_of(width, *rows)
+    assert len({*found}) == len(rows) and max(map(len, found)) <= width
+    for row, name in zip(rows, found, strict=True):
+        assert re.search(rf"[ …]{row.split()[3]}[ …]", name) and name.endswith(f"…churn={row.split('churn=')[1]}")
+    assert "fixed_large" not in " ".join(found)
+
+
+def test_rows_of_unequal_parts_and_single_words_stay_apart_too():
+    middles = (" guidance 2", " guidance 2 in 1..5")
+    rows = [f"sampler-with-a-long-name{middle} final=sigma_min-of-the-model" for middle in middles]
+    assert len({*names_of(38, *rows)}) == 2
+    rows = [f"checkpoint-of-a-long-name-{step}-with-its-average-weights" for step in ("1000", "2000", "3000")]
+    found = names_of(36, *rows)
+    assert len({*found}) == 3 and all("000" in one for one in found)

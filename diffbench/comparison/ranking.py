@@ -11,7 +11,7 @@ from typing import Any
 from diffbench.comparison.multiple import holm, upper_tail
 from diffbench.comparison.paired import FEWEST, Difference, paired
 from diffbench.comparison.side import Row, Side, score_of
-from diffbench.document.words import text_of
+from diffbench.document.words import swept, text_of
 from diffbench.errors import ScoringError, UsageError
 
 ALPHA = 0.05
@@ -127,7 +127,7 @@ def _name(row: Row, by: str) -> str:
         return f"{by}={text_of(options[by])}"
     if by != "sampler":
         return str(row[by])
-    return " ".join([row["sampler"], *(f"{key}={text_of(value)}" for key, value in options.items())])
+    return " ".join([row["sampler"], *(swept(key, value) for key, value in options.items())])
 
 
 def _ranked(side: Side, group: str, metric: str, by: str, rows: Sequence[Row], alpha: float) -> Ranking:

@@ -33,6 +33,16 @@ def text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).replace('"', "")
 
 
+def swept(key: str, value: Any) -> str:
+    """A swept option for people: ``eta=0.2``, ``guidance 7.5 in 0.3..5``."""
+    whole = value if isinstance(value, Mapping) and "scale" in value else {"scale": value}
+    if key != "guidance" or not isinstance(whole["scale"], int | float):
+        return f"{key}={text_of(value)}"
+    interval = whole.get("interval")
+    inside = f" in {interval[0]:g}..{interval[1]:g}" if interval else ""
+    return f"guidance {whole['scale']:g}{inside}"
+
+
 def slug(name: str) -> str:
     """A safe file name for any text: lower-case ASCII letters, digits, dots and dashes; altered names get a hash."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffbench.catalog import COSTS, METRICS
 from diffbench.comparison.expectation import Expected, summary
-from diffbench.document.words import text_of
+from diffbench.document.words import swept
 from diffbench.errors import StoreError
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import Measured, title, with_interval
@@ -91,7 +91,7 @@ def _rows(found: Sequence[Expected], total: int) -> str:
 
 
 def _sampler(one: Expected) -> str:
-    return " ".join([one.sampler, ", ".join(f"{key}={text_of(value)}" for key, value in one.options.items())]).strip()
+    return " ".join([one.sampler, *(swept(key, value) for key, value in one.options.items())])
 
 
 def _budget(one: Expected) -> str:

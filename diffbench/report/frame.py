@@ -12,7 +12,7 @@ import pandas as pd
 
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.comparison.paired import Difference
-from diffbench.document.words import text_of
+from diffbench.document.words import swept
 from diffbench.results import rows
 from diffbench.suite.gates import NFE
 from diffbench.suite.model_choice import AXES
@@ -123,7 +123,7 @@ class CellView:
 
 
 def _called(sampler: str, options: Mapping[str, Any]) -> str:
-    return " ".join([sampler, ", ".join(f"{key}={text_of(value)}" for key, value in options.items())]).strip()
+    return " ".join([sampler, ", ".join(swept(key, value) for key, value in options.items())]).strip()
 
 
 _SEVERITY = ("ok", "incomplete", "skipped", "failed")

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from diffbench.comparison.history import History, Point, Series
 from diffbench.comparison.side import Row
-from diffbench.document.words import counted, text_of
+from diffbench.document.words import counted, swept
 from diffbench.report.frame import short_title, title, unique
 from diffbench.report.history_tables import clearest_first
 from diffbench.report.style import INK, QUIET, WIDTH, legend, look_of, save, shorten, shorten_apart
@@ -37,7 +37,7 @@ class _Panel:
 def sampler_of(row: Row) -> str:
     """What a line's colour stands for: the sampler with its swept options."""
     options = json.loads(row["options"])
-    return " ".join([row["sampler"], *(f"{key}={text_of(value)}" for key, value in options.items())])
+    return " ".join([row["sampler"], *(swept(key, value) for key, value in options.items())])
 
 
 def budget_of(row: Row) -> str:

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from diffbench.document.words import text_of
+from diffbench.document.words import swept
 from diffbench.suite.plan import Cell
 from diffbench.terminal import cut
 
@@ -115,8 +115,8 @@ class Board:
 
 
 def _row(cell: Cell) -> Row:
-    swept = ",".join(f"{name}={text_of(value)}" for name, value in cell.options.items())
-    return cell.model, f"{cell.sampler} {swept}".rstrip()
+    options = ",".join(swept(key, value) for key, value in cell.options.items())
+    return cell.model, f"{cell.sampler} {options}".rstrip()
 
 
 def _budget(cell: Cell) -> str:

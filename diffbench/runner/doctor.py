@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import metadata
@@ -70,7 +70,9 @@ def examine(suite: Suite | None = None, folder: Path = Path("runs")) -> list[Fin
     cards = {str(cell.card.directory): cell.card for cell in cells}
     names = [] if suite is not None else shipped.model_names()
     found = [*_packages(), *_devices(suite.run.device if suite is not None else "auto")]
-    found += [*_models(names, cards.values()), *_extractors({card.extractor for card in cards.values()})]
+    ids = {where: dict.fromkeys(cell.model for cell in cells if str(cell.card.directory) == where) for where in cards}
+    named = {", ".join(ids[where]): card for where, card in cards.items()}
+    found += [*_models(names, named), *_extractors({card.extractor for card in cards.values()})]
     return [*found, *_references(cards.values()), _disk(folder, cells, suite)]
 
 
@@ -153,11 +155,11 @@ def _cpu() -> str:
     return f"{cpu_name()}, {counted(cores(), 'core')}{told}"
 
 
-def _models(names: Iterable[str], cards: Iterable[Card]) -> Iterator[Finding]:
+def _models(names: Iterable[str], cards: Mapping[str, Card]) -> Iterator[Finding]:
     for name in names:
         yield _attempt("models", name, partial(_shipped, name), _AGAIN)
-    for card in cards:
-        yield _attempt("models", card.name, partial(_model, card), "")
+    for ids, card in cards.items():
+        yield _attempt("models", ids, partial(_model, card), "")
 
 
 def _shipped(name: str) -> tuple[str, str]:

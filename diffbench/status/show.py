@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from diffbench.columns import Columns
-from diffbench.document.words import counted, text_of
+from diffbench.document.words import counted, swept
 from diffbench.inert import printable
 from diffbench.status.cost import Rates, bytes_of
 from diffbench.status.stored import CellState
@@ -88,7 +88,7 @@ def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     todo, seconds = row["samples_missing"], row["seconds"]
     return (
         row["model"],
-        " ".join([row["sampler"], *(f"{key}={text_of(value)}" for key, value in row["options"].items())]),
+        " ".join([row["sampler"], *(swept(key, value) for key, value in row["options"].items())]),
         "adaptive" if row["budget"] is None else f"{row['budget_kind']} {row['budget']}",
         "–" if row["nfe"] is None else str(row["nfe"]),
         f"{todo:,}" if todo else "–",
@@ -131,8 +131,11 @@ def plan_summary(rows: Sequence[dict[str, Any]], states: Sequence[CellState], ra
 
 def _elsewhere(states: Sequence[CellState]) -> list[str]:
     """Models whose files have to be fetched before a run, with what to get and where to put it; a line each."""
-    cards = {state.cell.card.name: state.cell.card for state in states if state.samples_missing}
-    return [f"to fetch first: {name}: {card.missing}" for name, card in cards.items() if card.missing is not None]
+    ids: dict[str, dict[str, None]] = {}
+    for cell in (state.cell for state in states if state.samples_missing):
+        if cell.card.missing is not None:
+            ids.setdefault(cell.card.missing, {})[cell.model] = None
+    return [f"to fetch first: {', '.join(models)}: {missing}" for missing, models in ids.items()]
 
 
 def _solutions(states: Sequence[CellState], rates: Rates) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 import yaml
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMPipeline, DDPMScheduler, LDMPipeline, UNet2DModel
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from diffbench.scoring.mnist_features import FEATURE_DIM, MnistFeatures
 
@@ -51,6 +52,15 @@ _CardDumper.add_representer(
 )
 
 
+def flops(folder: Path) -> float:
+    """Floating-point operations, two for a multiply-add, of one evaluation of one sample by a folder's U-Net."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        network = UNet2DModel.from_config(UNet2DModel.load_config(folder)).eval()
+        size = network.config["sample_size"]
+        network(torch.empty(1, network.config["in_channels"], size, size), torch.zeros(1))
+    return float(f"{counter.get_total_flops():.6g}")
+
+
 def write_card(out: Path, weights: list[str], **fields: Any) -> None:
     """Write ``card.yaml``, with the hashes of the named weight files and of the configurations beside them."""
     card: dict[str, Any] = {"version": 1, **fields}
@@ -58,7 +68,7 @@ def write_card(out: Path, weights: list[str], **fields: Any) -> None:
     source = card.pop("source")
     files = [name for weight in weights for name in (str(Path(weight).with_name("config.json")), weight)]
     card["sha256"] = {name: sha256(out / name) for name in files}
-    card |= {"source": source, "license": "Apache-2.0"}
+    card |= {"flops": flops(out / "unet"), "source": source, "license": "Apache-2.0"}
     lines = []
     for key, value in card.items():
         shown = _Flow(value) if isinstance(value, dict) and key != "sha256" else value

@@ -1,9 +1,12 @@
-"""What the published cards say that an evaluation costs, counted again on networks of that size."""
+"""What the cards say that an evaluation costs, counted again on networks of that size."""
 
 import pytest
+import torch
+from diffusers import UNet2DModel
 from published_flops import CARDS, PARAMETERS, PUBLISHED, STAND_INS, flops, network, parameters
 
-from diffbench.models.find import load_card
+from diffbench.models.find import load_card, shipped_models
+from diffbench.suite.identity import of_model
 
 FOLDERS = sorted(path.parent.name for path in PUBLISHED.glob("*/card.yaml"))
 
@@ -13,6 +16,16 @@ def test_every_card_has_a_network_to_count():
     for name in FOLDERS:
         has_key_map = load_card(PUBLISHED / name).network.key_map is not None
         assert has_key_map or name in CARDS or (PUBLISHED / name / "unet" / "config.json").is_file(), name
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_models() if load_card(name).network is not None])
+def test_the_cards_of_the_package_say_what_an_evaluation_costs(name):
+    card = load_card(name)
+    with torch.device("meta"):
+        built = UNet2DModel.from_config(UNet2DModel.load_config(card.directory / card.network.path)).eval()
+    assert card.flops == pytest.approx(flops(built), rel=1e-5)
+    told = {key: of_model(card.model_copy(update={"flops": key})) for key in (None, card.flops)}
+    assert told[None] == told[card.flops], "no part of a cell's id"
 
 
 @pytest.mark.slow

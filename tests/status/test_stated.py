@@ -96,3 +96,31 @@ def test_what_is_not_known_is_said(diffbench):
     ):
         code, _, err = diffbench("plan", path, *arguments)
         assert code == 2 and said in err, err
+
+
+def test_the_models_of_the_package_have_times_too_and_files_to_fetch_the_ids_of_the_suite(diffbench, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "models: [ddpm-mnist, ldm-mnist, {id: mine, name: ddpm-cifar10},"
+        " {id: clipless, name: ddpm-cifar10, clip: null}]\n"
+        "samplers: [ddim]\nbudgets: {nfe: [5]}\nmetrics: [is]\n"
+    )
+    code, out, _ = diffbench("plan", "s.yaml", "--on", "a100")
+    assert code == 0 and "no flops" not in out and "time: about" in out
+    assert len([line for line in out.splitlines() if line.startswith("to fetch first: mine, clipless: the check")]) == 1
+    code, out, _ = diffbench("doctor", "s.yaml", "--json")
+    assert {row["name"] for row in json.loads(out) if row["group"] == "models"} == {
+        "ddpm-mnist", "ldm-mnist", "mine, clipless"
+    }  # fmt: skip
+
+
+def test_swept_guidance_reads_well_and_tells_rows_apart(diffbench, tmp_path):
+    swept = "1.5, {scale: 1.5, interval: [0.3, 5]}, {scale: 7.5, interval: [0.3, 5]}, {scale: 7.5, interval: [0.3, 50]}"
+    (tmp_path / "s.yaml").write_text(
+        "models: [{id: a, name: ddpm-mnist, card: {labels: {classes: 10, unconditional: 9}}, labels: balanced,"
+        f" sweep: {{guidance: [{swept}]}}}}]\n"
+        "samplers: [{id: a-sampler-of-a-long-name, sampler: ddim, eta: 0.5}]\nbudgets: {nfe: [5]}\n"
+    )
+    code, out, _ = diffbench("plan", "s.yaml")
+    told = [line.split(" nfe 5")[0].split("name ")[1].strip() for line in out.splitlines() if "nfe 5" in line]
+    guided = ["guidance 1.5 in 0.3..5", "guidance 7.5 in 0.3..5", "guidance 7.5 in 0.3..50"]
+    assert (code, told) == (0, ["guidance 1.5", *guided])
