@@ -30,9 +30,9 @@ def run(
     models: Mapping[str, Any] | None = None,
     samplers: Mapping[str, Any] | Iterable[SamplerEntry] = (),
     budgets: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
-    samples: int | None = None,
+    samples: int | Mapping[str, Any] | None = None,
     metrics: Sequence[str | Mapping[str, Any]] | None = None,
-    timing: float | None = None,
+    timing: float | Mapping[str, Any] | None = None,
     device: str | None = None,
     only: str | None = None,
     force: bool = False,
@@ -56,9 +56,9 @@ def run(
             to what a suite says of a model.
         samplers: id to a function or to what a suite says of a sampler; or catalog entries that the suite names.
         budgets: evaluations per sample, or a mapping of ``nfe`` or ``steps``.
-        samples: per cell.
+        samples: per cell, or as in a suite: ``{"n": 2000, "shard": 250}``.
         metrics: as in a suite.
-        timing: seconds of the timing pass; 0: none.
+        timing: seconds of the timing pass, 0: none; or as in a suite: ``{"seconds": 30, "batch_size": 8}``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:i``; default: the suite's, or that of the objects' networks.
         only: selection of cells, such as ``model=ddpm-mnist,nfe<=20``.
         force: make the samples again, whatever is stored and whatever code made it.
@@ -78,7 +78,7 @@ def run(
     plain = isinstance(budgets, Mapping) or budgets is None
     settings = {
         "budgets": budgets if plain else {"nfe": list(budgets or ())}, "samples": samples, "metrics": metrics,
-        "timing": None if timing is None else {"seconds": timing},
+        "timing": timing if timing is None or isinstance(timing, Mapping) else {"seconds": timing},
     }  # fmt: skip
     named = isinstance(suite, (str, Path))
     if named and (models or isinstance(samplers, Mapping) or any(value is not None for value in settings.values())):

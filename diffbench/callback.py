@@ -62,6 +62,8 @@ class Callback:
     The network is put in evaluation mode meanwhile, and nothing of it is changed. Every evaluation is a run folder of
     its own, ``out/step-<step>``, that ``diffbench history`` and ``compare`` read.
 
+    Raises UsageError for a model that is none, such as a bare network (``OwnModel.of_network`` says what it predicts).
+
     Attributes:
         model: what ``run(models=...)`` takes, or a function that gives it, for an average that is made when needed.
         every: evaluate at its multiples.
@@ -91,6 +93,15 @@ class Callback:
     def __post_init__(self) -> None:
         if self.every < 1 or self.samples < 1:
             raise UsageError("a callback needs every and samples of 1 or more")
+        if not (self._makes_it or isinstance(self.model, str | Mapping)):
+            from diffbench.models.own_model import own_model
+
+            own_model("of the callback", self.model)
+
+    @property
+    def _makes_it(self) -> bool:
+        """Whether ``model`` is a function that gives the model; a network is called too, but has a ``forward``."""
+        return callable(self.model) and not hasattr(self.model, "schedule") and not hasattr(self.model, "forward")
 
     def __call__(self, step: int) -> Evaluation | None:
         """Evaluate if it is time; raises what ``run`` and ``compare`` raise."""
@@ -100,11 +111,10 @@ class Callback:
         """Evaluate now."""
         given = self.samplers
         chosen = given if isinstance(given, Mapping) else {name: name for name in given}
-        makes_it = callable(self.model) and not hasattr(self.model, "schedule")
         found = run(
             {"name": "training", "seed": self.seed},
             Path(self.out) / f"step-{step:08d}",
-            models={"model": self.model() if makes_it else self.model},
+            models={"model": self.model() if self._makes_it else self.model},
             samplers=chosen,
             budgets=self.budgets,
             samples=self.samples,

@@ -59,11 +59,11 @@ def _without_shared(texts: Sequence[str], columns: int) -> list[str]:
     places = range(fewest) if len({*map(len, words)}) == 1 else range(next(_first_differing(words), fewest))
     shared = [place for place in places if len({line[place] for line in words}) == 1]
     later = sorted((place for place in shared if place), key=lambda place: -len(words[0][place]))
-    first = (
-        [(0, _READABLE), *((place, 0) for place in later), (0, 1)] if 0 in shared else [(place, 0) for place in later]
-    )
+    steps = [(place, 0) for place in later]
+    if 0 in shared:
+        steps = [(0, _READABLE), *steps, (0, 1)]
     short = list(texts)
-    for place, least in first:
+    for place, least in steps:
         if (over := max(map(cell_len, short)) - columns) <= 0:
             break
         for line in words:

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_model import write_checkpoint
 
 import diffbench
@@ -249,6 +250,22 @@ def test_a_callback_tells_a_spoiled_network_from_one_that_did_not_change(own, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"step-{step:08d}" for step in (2, 4, 6)]
     made = diffbench.Callback(lambda: own, every=1, out=tmp_path / "b", samplers=["ddim"], budgets=[2], samples=2)
     assert made(1).results.frame["n"].dropna().eq(2).all()
+
+
+def test_a_callback_refuses_at_once_what_is_no_model(tmp_path):
+    for given in (torch.nn.Conv2d(1, 1, 1), 3, ["ddpm-mnist"]):
+        with pytest.raises(UsageError, match="model of the callback: .*OwnModel.of_network"):
+            diffbench.Callback(given, every=1, out=tmp_path)
+    for given in ("ddpm-mnist", {"name": "ddpm-mnist"}, lambda: None):
+        assert diffbench.Callback(given, every=1, out=tmp_path)
+
+
+def test_timing_and_samples_are_given_as_in_a_suite_too(tmp_path):
+    given = {"models": {"a": "ddpm-mnist"}, "samplers": {"ddim": "ddim"}, "budgets": [1], "metrics": ["is"]}
+    samples, timing = {"n": 2, "shard": 1}, {"seconds": 0, "batch_size": 1}
+    diffbench.run(out=tmp_path / "r", **given, samples=samples, timing=timing, quiet=True)
+    stored = yaml.safe_load((tmp_path / "r" / "suite.yaml").read_text())
+    assert (stored["samples"], stored["timing"]) == (samples, timing)
 
 
 @pytest.mark.parametrize(

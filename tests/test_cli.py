@@ -54,6 +54,19 @@ def test_bad_calls_are_one_clear_line(diffbench, tmp_path, arguments, words):
     assert list(tmp_path.iterdir()) == [tmp_path / "nowhere.yaml"] or not list(tmp_path.iterdir())
 
 
+def test_what_can_be_listed_is_listed_and_a_group_without_a_command_says_its_help_once(diffbench):
+    code, out, err = diffbench("list")
+    assert (code, err) == (0, "") and out.splitlines()[3].startswith("diffbench list models      Models that come")
+    code, out, err = diffbench("list", "--json")
+    assert [row["list"] for row in json.loads(out)] == [
+        "extractors", "grids", "metrics", "models", "samplers", "suites"
+    ]  # fmt: skip
+    code, out, err = diffbench("list", "--json", "models")
+    assert (code, out) == (2, "") and "--json goes last" in err
+    code, out, err = diffbench("cache")
+    assert (code, out) == (2, "") and err.count("Usage: ") == 1 and "Error" not in err
+
+
 def test_smoke_runs_the_quickstart_in_seconds_and_prints_a_table(diffbench, tmp_path):
     rule = "sampler=ddim|heun,nfe=5"
     code, out, err = diffbench("run", "quickstart", "--smoke", "--only", rule, "--device", "cpu")

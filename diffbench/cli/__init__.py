@@ -48,7 +48,9 @@ def main() -> None:
     except click.exceptions.Abort:
         _leave("interrupted", 130)
     except click.ClickException as error:
-        say(f"{_usage(error)}Error: {error.format_message()}", err=True)
+        said = error.format_message()
+        help_itself = said.startswith("Usage: ")  # of a group without a command
+        say(said if help_itself else f"{_usage(error)}Error: {said}", err=True)
         sys.exit(error.exit_code)
     except DiffbenchError as error:
         _leave(str(error), error.exit_code)

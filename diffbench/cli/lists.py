@@ -7,12 +7,25 @@ from typing import Any
 import click
 
 from diffbench.cli.group import as_json as _json
-from diffbench.cli.printing import show
+from diffbench.cli.printing import rows_as_json, say, show
+from diffbench.errors import UsageError
 
 
-@click.group("list")
-def list_() -> None:
-    """What a suite can name."""
+@click.group("list", invoke_without_command=True)
+@_json
+@click.pass_context
+def list_(context: click.Context, as_json: bool) -> None:
+    """What a suite can name; alone, what can be listed."""
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise UsageError(f"--json goes last: diffbench list {context.invoked_subcommand} --json")
+        return
+    rows = [{"list": name, "of": one.get_short_help_str(100)} for name, one in sorted(list_.commands.items())]
+    if as_json:
+        rows_as_json(rows)
+        return
+    for row in rows:
+        say(f"diffbench list {row['list']:<11} {row['of']}")
 
 
 @list_.command("samplers")

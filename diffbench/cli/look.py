@@ -16,13 +16,13 @@ from diffbench.errors import IncompleteRun, StoreError, SuiteError, UsageError
 from diffbench.models.consent import Consent
 
 
-@click.command()
+@click.command(short_help="Check SUITE without running anything.")
 @suite_argument
 @only
 @overrides
 @as_json
 def validate(suite: str, only: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check SUITE without running anything; also that the real data, and what diffusers is asked for, are there.
+    """Check SUITE without running anything: also that its real data is there, and that diffusers takes its configs.
 
     With --json: one row, whose `problems` have line, column (0 where there is none) and message.
     """
