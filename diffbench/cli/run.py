@@ -121,7 +121,7 @@ def _show_comparison(found: Comparison, folder: Path, as_json: bool) -> None:
 
 def _smaller(spec: Suite) -> tuple[str, ...]:
     """Overrides that leave a few samples a cell and a few seconds of timing."""
-    samples, seconds = min(_SMOKE_SAMPLES, spec.samples.n), min(_SMOKE_SECONDS, spec.timing.seconds)
+    samples, seconds = min(_SMOKE_SAMPLES, spec.samples.n), min(_SMOKE_SECONDS, spec.timing.limit(0.0))
     return (f"samples={samples}", f"timing.seconds={seconds:g}", "timing.batch_size=2", f"run.keep.samples={samples}")
 
 

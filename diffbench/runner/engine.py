@@ -236,16 +236,17 @@ class _Run:
 
     def time(self, cells: Sequence[Cell]) -> tuple[Timing | None, bool]:
         """The timing of all cells, and whether it was measured now (not found stored)."""
-        limit, batch_size = self.suite.timing.seconds, self.suite.timing.batch_size
+        said, batch_size = self.suite.timing.seconds, self.suite.timing.batch_size
         cells = [cell for cell in cells if cell.id not in self.failed]
-        if limit == 0 or not cells:
+        if said == 0 or not cells:
             return None, False
         path = self.folder / "timing.json"
         timing = load_timing(path)
         conditions = self.session.conditions()
         probes = {cell.id: self.probed.digests.get(cell.id) or stored_probe(self.folder, cell) or "" for cell in cells}
-        if timing is not None and timing.covers(cells, str(self.device), limit, batch_size, conditions, probes):
+        if timing is not None and timing.covers(cells, str(self.device), said, batch_size, conditions, probes):
             return timing, False
+        limit = self.suite.timing.limit(self.session.sampling_seconds())
         self.progress.begin("timing", limit)
         timing = timing_pass(cells, self.loaded.model, self.device, limit, batch_size, conditions, self.progress.reach)
         timing.probes = probes

@@ -95,6 +95,12 @@ class Session:
         if self.shards == 1 or time.monotonic() - self._written > _SECONDS_BETWEEN_WRITES:
             self.write()
 
+    def sampling_seconds(self) -> float:
+        """What sampling took in all sessions of the run, this one included. Raises StoreError."""
+        self.write()
+        cells = [entry for session in sessions.read_sessions(self._run) for entry in session["cells"].values()]
+        return float(sum(entry["seconds"] for entry in cells))
+
     def write(self, finished: bool = False) -> None:
         """Write this session's file; ``finished`` makes ``provenance.json`` too. Raises StoreError."""
         seconds = {**self._seconds, "total": round(sum(self._seconds.values()), 3)}

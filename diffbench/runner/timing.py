@@ -53,12 +53,16 @@ class Timing:
         self,
         cells: Sequence[Cell],
         device: str,
-        limit: float,
+        limit: float | None,
         batch_size: int,
         conditions: dict[str, str],
         probes: dict[str, str],
     ) -> bool:
-        """Whether these blocks answer the same question for all these cells, under the same conditions."""
+        """Whether these blocks answer the same question for all these cells, under the same conditions.
+
+        ``limit`` None: however long the pass was.
+        """
+        limit = self.limit if limit is None else limit
         own = (self.device, self.limit, self.batch_size, self.conditions)
         timed = {cell.id for cell in cells} <= set(self.cells)
         alike = all(self.probes.get(cell.id) == probes.get(cell.id) for cell in cells)

@@ -21,6 +21,7 @@ from diffbench.suite.sampler_choice import SamplerChoice
 
 DEFAULT_BATCH = 128
 MAX_BATCH = 65_536
+SHORTEST_TIMING, LONGEST_TIMING = 5.0, 60.0
 
 Batch = Annotated[int, Field(ge=1, le=MAX_BATCH)]
 Budget = Annotated[int, Field(ge=1, le=10_000)]
@@ -143,12 +144,21 @@ class RunSettings(Spec):
 
 
 class Timing(Spec):
-    """The timing pass: at most ``seconds`` in all (0: none), in batches of ``batch_size`` (default: the run's)."""
+    """The timing pass: at most ``seconds`` in all (0: none), in batches of ``batch_size`` (default: the run's).
 
-    seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 60.0
-    """Time for all cells together; 0: nothing is timed."""
+    Not given, or null: as long as the run's sampling took, but 5 to 60 seconds.
+    """
+
+    seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] | None = None
+    """Time for all cells together; 0: nothing is timed; by default what sampling took, from 5 to 60 seconds."""
     batch_size: Batch = DEFAULT_BATCH
     """Samples in a timed batch; the default is the run's batch size."""
+
+    def limit(self, sampled: float) -> float:
+        """Seconds of the pass after so many of sampling; where none are known, the most."""
+        if self.seconds is not None:
+            return self.seconds
+        return min(max(sampled, SHORTEST_TIMING), LONGEST_TIMING) if sampled > 0 else LONGEST_TIMING
 
 
 class Suite(Spec):

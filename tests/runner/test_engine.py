@@ -8,7 +8,7 @@ from diffbench import results
 from diffbench.errors import Interrupted, UsageError, WeightsError
 from diffbench.runner import execute, sampling
 from diffbench.runner.engine import execute as run_suite
-from diffbench.suite.read import suite_from_objects
+from diffbench.suite.read import read_suite, suite_from_objects
 
 QUALITY = ["fid", "is", "kid"]
 
@@ -166,6 +166,22 @@ def test_the_timing_pass_fills_the_cost_rows_and_is_not_repeated(checkpoint, tmp
     assert (tmp_path / "run" / "timing.json").read_bytes() == first
     spent = json.loads(first)
     assert spent["spent"] < 4 and spent["rounds"] >= 1
+
+
+def test_a_timing_pass_of_no_stated_length_takes_no_longer_than_sampling_did(checkpoint, tmp_path, monkeypatch):
+    """Two shortest tenths of a second here. It counts on resume, whatever its length was; a stated one does not."""
+    monkeypatch.setattr("diffbench.suite.spec.SHORTEST_TIMING", 0.2)
+    untold = suite(checkpoint, samplers=["ddim"], timing={"batch_size": 2})
+    run_suite(untold, tmp_path / "run", quiet=True)
+    stored = json.loads((tmp_path / "run" / "timing.json").read_bytes())
+    (session,) = (tmp_path / "run" / "sessions").iterdir()
+    took = sum(cell["seconds"] for cell in json.loads(session.read_bytes())["cells"].values())
+    assert stored["limit"] == pytest.approx(min(max(0.2, took), 60)) and stored["limit"] < 60
+    for again, same in ((untold, True), (read_suite(tmp_path / "run" / "suite.yaml"), True), (
+        suite(checkpoint, samplers=["ddim"], timing={"batch_size": 2, "seconds": 0.5}), False
+    )):  # fmt: skip
+        run_suite(again, tmp_path / "run", quiet=True)
+        assert (json.loads((tmp_path / "run" / "timing.json").read_bytes()) == stored) is same
 
 
 def test_altered_weights_are_refused_even_beside_the_model_they_were_copied_from(checkpoint, tmp_path):

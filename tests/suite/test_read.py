@@ -50,7 +50,9 @@ def test_the_short_suite_gets_documented_defaults() -> None:
         ("kid", {}),
     ]
     assert (suite.run.device, suite.run.dtype, suite.run.keep.samples) == ("auto", "float32", 64)
-    assert suite.timing.seconds == 60
+    assert suite.timing.seconds is None
+    assert [suite.timing.limit(sampled) for sampled in (0.0, 0.2, 17.0, 900.0)] == [60.0, 5.0, 17.0, 60.0]
+    assert read_suite_text(SHORT + "timing: {seconds: 2}").timing.limit(900.0) == 2.0
 
 
 def test_shard_and_timing_follow_the_batch_size_unless_given() -> None:
