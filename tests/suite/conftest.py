@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import yaml
@@ -68,6 +69,8 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference_models")
     for card in CARDS:
         write_card(folder / card["name"], card)
+    for needed in ("references", "mnist-features"):
+        copytree(shipped.reference_models() / needed, folder / needed)
     return folder
 
 

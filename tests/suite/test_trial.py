@@ -27,14 +27,6 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def references(shipped_cards: Path) -> None:
-    (shipped_cards / "references").mkdir(exist_ok=True)
-    (shipped_cards / "references" / "mnist.json").write_text("{}")
-    (shipped_cards / "mnist-features").mkdir(exist_ok=True)
-    (shipped_cards / "mnist-features" / "config.json").write_text('{"image_shape": [1, 28, 28]}')
-
-
 @pytest.mark.parametrize("marked, said", BAD)
 def test_what_a_run_would_stop_at_is_an_error_at_its_place(tmp_path: Path, marked: str, said: str) -> None:
     text, place = marked_place(marked)
