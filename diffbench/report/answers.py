@@ -125,6 +125,17 @@ def costs(cell: CellView) -> dict[str, Measured]:
     return found if seconds is None or seconds <= 0 else {**found, "seconds": cell[SECONDS]}
 
 
+def untimed(cells: Sequence[CellView], metric: str) -> list[CellView]:
+    """The scored cells of samplers that have no seconds per image, as where a timing pass ended early."""
+    return [c for c in cells if not c.given and c.value(metric) is not None and "seconds" not in costs(c)]
+
+
+def front_axis(cells: Sequence[CellView], metric: str) -> str:
+    """``seconds`` where all scored cells were timed, else ``nfe``: a front of the timed alone is not the run's."""
+    timed = any("seconds" in costs(c) and c.value(metric) is not None for c in cells)
+    return "seconds" if timed and not untimed(cells, metric) else "nfe"
+
+
 def standings(cells: Sequence[CellView], metric: str, axis: str) -> dict[int, Standing]:
     """Where each cell stands (by ``id()`` of the view) among those of its reference, extractor and n."""
     lower = lower_is_better(cells, metric)
@@ -142,9 +153,9 @@ def standings(cells: Sequence[CellView], metric: str, axis: str) -> dict[int, St
 def front_table(run: RunFolder, metric: str) -> Table | None:
     """The cells on the front, cheapest first, and those that the intervals leave room for; None where none is.
 
-    Against seconds per image where any cell was timed, else against evaluations.
+    Against seconds per image where all scored cells were timed, else against evaluations.
     """
-    axis = "seconds" if any("seconds" in costs(cell) for cell in run.cells) else "nfe"
+    axis = front_axis(run.cells, metric)
     stands = standings(run.cells, metric, axis)
     scales = list(dict.fromkeys((c.reference, c.extractor, c.n) for c in run.cells if id(c) in stands))
     shown = [cell for cell in run.cells if stands.get(id(cell)) in ("front", "open")]
@@ -164,9 +175,9 @@ def front_table(run: RunFolder, metric: str) -> Table | None:
     return Table(columns, tuple(rows), (3, 4, 5), tuple(groups)) if rows else None
 
 
-def front_sentence(cells: Sequence[CellView], metric: str, most: int = 6) -> str | None:
+def front_sentence(cells: Sequence[CellView], metric: str, axis: str, most: int = 6) -> str | None:
     """``FID against seconds per image, cheapest first: dpmpp-2m @ NFE 5, …``, the front of one model's cells."""
-    axis, words = ("seconds", "seconds per image") if any("seconds" in costs(c) for c in cells) else ("nfe", "NFE")
+    words = "seconds per image" if axis == "seconds" else "NFE"
     stands = standings(cells, metric, axis)
     front = [cell for cell in cells if stands.get(id(cell)) == "front"]
     if not front:

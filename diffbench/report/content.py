@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffbench.document.words import counted
-from diffbench.report.answers import Curve, costs, front_sentence, front_table, iso_sentence, iso_table
+from diffbench.report.answers import Curve, costs, front_axis, front_sentence, front_table, iso_sentence, iso_table
 from diffbench.report.answers import curves as run_curves
 from diffbench.report.convergence import orders_table, solver_errors
 from diffbench.report.expectation import Expectations, expectations
@@ -147,7 +147,8 @@ def _answers(
         yield f"the reason: {why_missing(mine, [metric])}"
         return
     yield _answer(found, model)
-    yield from filter(None, (iso_sentence(curves, model, metric), front_sentence(mine, metric)))
+    front = front_sentence(mine, metric, front_axis(run.cells, metric))
+    yield from filter(None, (iso_sentence(curves, model, metric), front))
 
 
 def _answer(found: Sequence[Best], model: str) -> str:

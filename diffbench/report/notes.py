@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diffbench.document.words import counted
 from diffbench.report.convergence import solver_errors
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, number, title, unique
@@ -115,11 +116,27 @@ def _timing(timing: Mapping[str, Any], name: str) -> str:
     if not timing:
         return text + " This run has no timing pass."
     limit = timing.get("limit", timing.get("seconds"))
+    spent, over = timing.get("spent"), ""
+    if isinstance(spent, (int, float)) and isinstance(limit, (int, float)):
+        over = f" of at most {_seconds(limit)}" if spent <= limit else f"; nothing began after {_seconds(limit)}"
     return (
         f"{text} They come from a timing pass of its own on {timing.get('device', 'an unnamed device')} at batch size "
-        f"{timing.get('batch_size', '–')}: {timing.get('rounds', '–')} rounds over all cells, "
-        f"{_seconds(timing.get('spent'))} of at most {_seconds(limit)}. They hold for this machine only."
+        f"{timing.get('batch_size', '–')}: {_timed(timing)}, in {_seconds(spent)}{over}. "
+        "They hold for this machine only."
     )
+
+
+def _timed(timing: Mapping[str, Any]) -> str:
+    """``1 of 12 cells was timed, once``, ``all 12 cells were timed, 7 times each``: what the pass came to."""
+    blocks, due = timing.get("blocks") or {}, len(timing.get("cells") or timing.get("blocks") or {})
+    counts = sorted(len(one) for one in blocks.values() if one)
+    if not counts:
+        return f"none of {counted(due, 'cell')} was timed" if due else "no cell was timed"
+    each = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    often = "once" if each == "1" else f"{each} times"
+    which = "all" if len(counts) == due > 1 else f"{len(counts)} of"
+    verb = "was" if len(counts) == 1 else "were"
+    return f"{which} {counted(due, 'cell')} {verb} timed, {often}{' each' * (len(counts) > 1)}"
 
 
 def _seconds(value: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffbench.document.words import slug
+from diffbench.document.words import counted, slug
 from diffbench.report import convergence, figures
-from diffbench.report.answers import curves
+from diffbench.report.answers import curves, untimed
 from diffbench.report.content import Content, Picture, content, marks
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import main_metric, models, title
@@ -70,6 +70,8 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
     """The figures that were drawn, in the page's order, with their captions."""
     metric = main_metric(run.cells) or ""
     name, bars = title(metric), marks(run, [metric])
+    left = len(untimed(run.cells, metric))
+    out = f" {counted(left, 'scored cell')} without a time {'is' if left == 1 else 'are'} left out." if left else ""
     wanted = [
         (
             f"{slug(metric)}_vs_nfe",
@@ -84,7 +86,7 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
         (
             "pareto",
             f"{name} against seconds per image, all models. The line is the front: no cell of this run is both as fast "
-            "and as good as one on it, by point values; pale cells are dominated.",
+            f"and as good as one on it, by point values; pale cells are dominated.{out}",
             f"{name} against seconds per image, with the front",
         ),
         (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffbench.inert import printable
-from diffbench.report.answers import Curve, levels, standings
+from diffbench.report.answers import Curve, front_axis, levels, standings
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import (
     SECONDS,
@@ -74,6 +74,7 @@ def page_data(run: RunFolder, curves: Sequence[Curve]) -> dict[str, Any]:
             }
             for cell in run.cells
         ],
+        "front": front_axis(run.cells, main or ""),
         "floors": {m: _floors(run, names, m) for m in metrics},
         "costs": [_curve(one, names, lines, curves, run, main) for one in curves] if main else [],
         "sheets": samples,

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from diffbench.document.words import counted
+from diffbench.report.answers import untimed
 from diffbench.report.direct import label_levels
 from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, floor_handle, floor_line, given_cells
@@ -74,6 +76,7 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
     both = timed_cells(run, metric)
     if not both:
         return None
+    left = len(untimed(run.cells, metric))
     look, fills = looks(run), dict(zip(models(both), _FILLS * len(both), strict=False))
     groups = by_scale(both, given_cells(run, metric), metric, machines=True)
     figure, axes_of = _stacked(len(groups), axes, max(len(front(panel.cells, metric)) for panel in groups))
@@ -85,7 +88,10 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
         label_levels(own, panel.given, metric)
         if (floor := run.floor(panel.cells[0], metric)) is not None:
             floor_line(own, floor[0])
-        own.set(xlabel="seconds per image", ylabel=title(metric))
+        own.set(
+            xlabel="seconds per image" + f" ({counted(left, 'untimed cell')} left out)" * (left > 0),
+            ylabel=title(metric),
+        )
         if panel.told:
             own.set_title(shorten(panel.told, int(setting().width / setting().theme.scale * 11)), loc="left")
         _number(own, best, metric)

@@ -5,10 +5,23 @@ import math
 
 import pytest
 
-from diffbench.report.answers import curves, front_sentence, front_table, iso_sentence, iso_table, levels, standings
+from diffbench.report.answers import (
+    curves,
+    front_axis,
+    front_sentence,
+    front_table,
+    iso_sentence,
+    iso_table,
+    levels,
+    standings,
+    untimed,
+)
+from diffbench.report.content import content
 from diffbench.report.folder import open_run
+from diffbench.report.page import _pictures
 from diffbench.report.page_data import page_data, script_text
-from diffbench.report.pareto import front
+from diffbench.report.pareto import front, pareto_figure
+from diffbench.report.themes import style
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +79,8 @@ def test_the_front_is_that_of_the_figure(run):
         cell.model for cell in sorted(best, key=lambda cell: cell.value("seconds_per_image"))
     ]
     mine = [cell for cell in run.cells if cell.model == "ddpm-mnist"]
-    assert "cheapest first: ddim @ NFE 5, dpmpp-2m @ NFE 5" in front_sentence(mine, "fid")
-    assert front_sentence([], "fid") is None
+    assert "cheapest first: ddim @ NFE 5, dpmpp-2m @ NFE 5" in front_sentence(mine, "fid", "seconds")
+    assert front_sentence([], "fid", "nfe") is None
 
 
 def test_untimed_runs_have_a_front_against_evaluations(new_run, tmp_path):
@@ -75,8 +88,29 @@ def test_untimed_runs_have_a_front_against_evaluations(new_run, tmp_path):
         return [row for row in rows if row.unit is None and row.sampler in ("ddim", "heun")]
 
     run = open_run(new_run(tmp_path / "run", untimed, models=("ddpm-mnist",), images=False))
-    assert "against NFE, cheapest first" in front_sentence(run.cells, "fid")
+    assert front_axis(run.cells, "fid") == "nfe"
+    assert "against NFE, cheapest first" in front_sentence(run.cells, "fid", "nfe")
     assert all(row[4].text == "–" for row in front_table(run, "fid").rows)
+
+
+def test_a_front_of_a_run_that_is_timed_in_part_is_against_evaluations(new_run, tmp_path):
+    def one_timed(rows):
+        kept = (rows[0].model, rows[0].sampler, rows[0].budget) == ("ddpm-mnist", "ddim", 5)
+        return rows if kept else [row for row in rows if row.unit is None]
+
+    path = new_run(tmp_path / "run", one_timed, models=("ddpm-mnist", "vp-mnist"), images=False)
+    run = open_run(path)
+    scored = [cell for cell in run.cells if cell.value("fid") is not None]
+    assert len(untimed(run.cells, "fid")) == len(scored) - 1 == 30
+    told = content(run, [])
+    assert all("against NFE, cheapest first" in " ".join(said) for _, said in told.answers)
+    assert {row[1].text for row in told.front.rows} == {"ddpm-mnist", "vp-mnist"}
+    assert page_data(run, [])["front"] == "nfe"
+    with style():
+        axes = pareto_figure(run, "fid").axes[0]
+    assert axes.get_xlabel() == "seconds per image (30 untimed cells left out)"
+    (caption,) = (one.caption for one in _pictures(run, {"pareto.png"}))
+    assert caption.endswith("30 scored cells without a time are left out.")
 
 
 def test_levels_are_even_in_the_logarithm(run):

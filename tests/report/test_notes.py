@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from diffbench.report.content import content
 from diffbench.report.folder import open_run
 from diffbench.store.sealed import read_sealed, write_sealed
@@ -72,3 +74,20 @@ def test_captions_speak_of_marks_that_are_there(new_run, tmp_path):
                    models=("ddpm-mnist",), images=False)  # fmt: skip
     (sure / "references.json").unlink()
     assert page(sure).marks == "Bars are 95% intervals."
+
+
+@pytest.mark.parametrize(
+    ("blocks", "spent", "said"),
+    [
+        ({"a": [1.0]}, 4.68, "1 of 3 cells was timed, once, in 4.68 s; nothing began after 3.00 s. "),
+        ({"a": [1.0, 1.0], "b": [2.0]}, 2.5, "2 of 3 cells were timed, 1 to 2 times each, in 2.50 s of at most 3.00 s"),
+        ({name: [1.0] * 7 for name in "abc"}, 2.5, "all 3 cells were timed, 7 times each, in 2.50 s of at most"),
+        ({}, 3.1, "none of 3 cells was timed, in "),
+    ],
+)
+def test_a_timing_pass_says_how_many_cells_it_came_to(new_run, tmp_path, blocks, spent, said):
+    run = new_run(tmp_path / "run", models=("ddpm-mnist",), images=False)
+    timing = {"limit": 3.0, "spent": spent, "rounds": 1, "batch_size": 8, "device": "cpu", "cells": list("abc")}
+    write_sealed(run / "timing.json", {**timing, "blocks": blocks})
+    (note,) = (note for note in content(open_run(run), []).notes if note.startswith("Seconds per image"))
+    assert said in note and "rounds" not in note

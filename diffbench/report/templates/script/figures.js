@@ -125,7 +125,7 @@ function figures() {
   const scopes = [...data.scales.map((text, index) => [`scale:${index}`, data.scales.length > 1 ? `all models, ${text}` : "all models"]),
     ...(data.models.length > 1 ? data.models.map((name, index) => [`model:${index}`, name]) : [])];
   const scope = choice(frontControls, "Of", scopes, redraw);
-  const frontBy = choice(frontControls, "against", axes.slice().reverse(), redraw);
+  const frontBy = choice(frontControls, "against", axes.filter(([key]) => key === "nfe" || data.front === "seconds").reverse(), redraw);
   const costBy = choice(costControls, "Cost in", axes, redraw);
   legend(redraw);
   redraw();
