@@ -27,8 +27,8 @@ def run(
     suite: str | Path | Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     *,
-    models: Mapping[str, Any] | None = None,
-    samplers: Mapping[str, Any] | Iterable[SamplerEntry] = (),
+    models: Mapping[str, Any] | Iterable[str | Mapping[str, Any]] | None = None,
+    samplers: Mapping[str, Any] | Iterable[str | Mapping[str, Any] | SamplerEntry] = (),
     budgets: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
     samples: int | Mapping[str, Any] | None = None,
     metrics: Sequence[str | Mapping[str, Any]] | None = None,
@@ -53,8 +53,9 @@ def run(
             of what else it says, or None.
         out: run folder; default ``runs/<suite name>``, ``runs/objects`` without a name.
         models: id to :class:`~diffbench.OwnModel`, to a denoiser with attributes ``schedule`` and ``sample_shape``, or
-            to what a suite says of a model.
-        samplers: id to a function or to what a suite says of a sampler; or catalog entries that the suite names.
+            to what a suite says of a model; or a list as in a suite: ``["ldm-mnist"]``.
+        samplers: id to a function or to what a suite says of a sampler; or a list as in a suite, in which catalog
+            entries may stand: ``["ddim", "heun", entry]``; or such entries alone that the suite names.
         budgets: evaluations per sample, or a mapping of ``nfe`` or ``steps``.
         samples: per cell, or as in a suite: ``{"n": 2000, "shard": 250}``.
         metrics: as in a suite.
@@ -81,7 +82,9 @@ def run(
         "timing": timing if timing is None or isinstance(timing, Mapping) else {"seconds": timing},
     }  # fmt: skip
     named = isinstance(suite, (str, Path))
-    if named and (models or isinstance(samplers, Mapping) or any(value is not None for value in settings.values())):
+    samplers = samplers if isinstance(samplers, Mapping | str) else list(samplers)
+    own = models or isinstance(samplers, Mapping | str) or any(not isinstance(one, SamplerEntry) for one in samplers)
+    if named and (own or any(value is not None for value in settings.values())):
         raise UsageError("a suite that is read from a file or by name takes no objects; give it as a mapping")
     if suite is not None and not named and not isinstance(suite, Mapping):
         raise UsageError(f"a suite is a path, a name or a mapping, not {type(suite).__name__}")

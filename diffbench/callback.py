@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffbench.api import compare, run
+from diffbench.catalog import COSTS, METRICS
 from diffbench.errors import UsageError
 
 if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
     from diffbench.finished import Results
+    from diffbench.models.own_model import OwnModel
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Evaluation:
     def __repr__(self) -> str:
         value = self.value()
         told = "" if value is None else f", FID {value:.4g}"
+        found = self.results.frame[~self.results.frame["metric"].isin(list(COSTS))]
+        if found["value"].isna().all():
+            reasons = "; ".join(dict.fromkeys(found["reason"].dropna())) or "no metric was asked for"
+            return f"<Evaluation at step {self.step}: no score: {reasons}>"
         return f"<Evaluation at step {self.step}{told}: {self.verdict or 'the first'}>"
 
 
@@ -62,7 +68,8 @@ class Callback:
     The network is put in evaluation mode meanwhile, and nothing of it is changed. Every evaluation is a run folder of
     its own, ``out/step-<step>``, that ``diffbench history`` and ``compare`` read.
 
-    Raises UsageError for a model that is none, such as a bare network (``OwnModel.of_network`` says what it predicts).
+    Raises UsageError for a model that is none, such as a bare network (``OwnModel.of_network`` says what it predicts),
+    and for one that has neither reference nor extractor where all metrics need them.
 
     Attributes:
         model: what ``run(models=...)`` takes, or a function that gives it, for an average that is made when needed.
@@ -96,7 +103,17 @@ class Callback:
         if not (self._makes_it or isinstance(self.model, str | Mapping)):
             from diffbench.models.own_model import own_model
 
-            own_model("of the callback", self.model)
+            self._check_scores(own_model("of the callback", self.model))
+
+    def _check_scores(self, model: OwnModel) -> None:
+        """Raise UsageError where none of the metrics can be computed."""
+        names = [one if isinstance(one, str) else str(one.get("metric")) for one in self.metrics]
+        needing = [name for name in names if name in METRICS and METRICS[name].needs_extractor]
+        if needing == names and model.reference is None and model.extractor is None:
+            raise UsageError(
+                f"the callback's model has no feature extractor, so none of {', '.join(names)} can be computed: give "
+                "OwnModel a reference (and its extractor), such as reference='mnist'"
+            )
 
     @property
     def _makes_it(self) -> bool:
@@ -111,10 +128,15 @@ class Callback:
         """Evaluate now."""
         given = self.samplers
         chosen = given if isinstance(given, Mapping) else {name: name for name in given}
+        model = self.model() if self._makes_it else self.model
+        if not isinstance(model, str | Mapping):
+            from diffbench.models.own_model import own_model
+
+            self._check_scores(own_model("of the callback", model))
         found = run(
             {"name": "training", "seed": self.seed},
             Path(self.out) / f"step-{step:08d}",
-            models={"model": self.model() if self._makes_it else self.model},
+            models={"model": model},
             samplers=chosen,
             budgets=self.budgets,
             samples=self.samples,

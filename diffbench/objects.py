@@ -53,40 +53,61 @@ class Objects:
 
 def objects(
     suite: Mapping[str, Any] | None,
-    models: Mapping[str, Any] | None,
-    samplers: Mapping[str, Any] | Iterable[SamplerEntry],
+    models: Mapping[str, Any] | Iterable[Any] | None,
+    samplers: Mapping[str, Any] | Iterable[Any],
     settings: Mapping[str, Any],
 ) -> Objects:
     """Put a suite together.
 
     Args:
         suite: what else the suite says.
-        models: id to an object (``own_model``), or to what a suite says of a model: a name, a path, a mapping.
-        samplers: id to a function, an entry, or what a suite says of a sampler; or entries that the suite names.
+        models: id to an object (``own_model``), or to what a suite says of a model: a name, a path, a mapping; or a
+            list of these, as in a suite.
+        samplers: id to a function, an entry, or what a suite says of a sampler; or a list of names and entries, as in a
+            suite; or entries that the suite names.
         settings: further keys of the suite; None: not given.
 
     Raises:
         UsageError: a key is given twice, or an object is none that can be run.
     """
-    if models is not None and not isinstance(models, Mapping):
-        raise UsageError(f"models is a mapping of ids to models, such as {{'mine': model}}, not {shown(models)}")
-    if isinstance(samplers, str) or any(isinstance(one, str) for one in samplers if not isinstance(samplers, Mapping)):
-        raise UsageError("samplers is a mapping of ids to samplers, such as {'ddim': 'ddim'}, or a list of entries")
+    made = Objects({"name": NAME, **(suite or {})})
     given = {key: value for key, value in settings.items() if value is not None}
-    named = isinstance(samplers, Mapping)
-    given |= {"models": None} if models else {}
-    given |= {"samplers": None} if named and samplers else {}
+    if models:
+        given["models"] = _models(made, models)
+    if chosen := _samplers(made, samplers, "samplers" in (suite or {})):
+        given["samplers"] = chosen
     if twice := given.keys() & (suite or {}).keys():
         raise UsageError(f"{min(twice)} is given twice: in the suite and beside it")
-    made = Objects({"name": NAME, **(suite or {}), **given})
-    if models:
-        made.suite["models"] = [_model(made, name, value) for name, value in models.items()]
-    if isinstance(samplers, Mapping):
-        chosen = [_sampler(made, name, value) for name, value in samplers.items()]
-        made.suite |= {"samplers": chosen} if chosen else {}
-    else:
-        made.entries += samplers
+    made.suite |= given
     return made
+
+
+def _models(made: Objects, models: Mapping[str, Any] | Iterable[Any]) -> list[Any]:
+    """As a suite lists them; an object needs an id."""
+    if isinstance(models, Mapping):
+        return [_model(made, name, value) for name, value in models.items()]
+    listed = list(models) if isinstance(models, Iterable) and not isinstance(models, str) else [None]
+    if not all(isinstance(one, str | Mapping) for one in listed):
+        raise UsageError(
+            f"models is a list of names, or a mapping of ids to models, such as {{'mine': model}}, not {shown(models)}"
+        )
+    return listed
+
+
+def _samplers(made: Objects, samplers: Mapping[str, Any] | Iterable[Any], in_suite: bool) -> list[Any]:
+    """As a suite lists them; none for entries alone of a suite that names its samplers itself."""
+    if isinstance(samplers, Mapping):
+        return [_sampler(made, name, value) for name, value in samplers.items()]
+    listed = [None] if isinstance(samplers, str) else list(samplers)
+    if not all(isinstance(one, str | Mapping | SamplerEntry) for one in listed):
+        raise UsageError(
+            "samplers is a list of names and entries, or a mapping of ids to samplers, such as {'mine': fn}"
+        )
+    entries = [one for one in listed if isinstance(one, SamplerEntry)]
+    if in_suite and len(entries) == len(listed):
+        made.entries += entries
+        return []
+    return [_sampler(made, one.name, one) if isinstance(one, SamplerEntry) else one for one in listed]
 
 
 def _model(made: Objects, name: str, value: Any) -> Any:

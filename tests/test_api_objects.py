@@ -1,6 +1,7 @@
 """``diffbench.run`` with objects: models in memory, samplers that are functions; and the training callback."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from tiny_model import write_checkpoint
 
 import diffbench
 from diffbench import results
-from diffbench.catalog import SAMPLERS
+from diffbench.api import Results
+from diffbench.callback import Evaluation
+from diffbench.catalog import SAMPLERS, SamplerEntry
 from diffbench.diffusion.denoiser import Denoised
 from diffbench.errors import CardError, UsageError
 from diffbench.models.find import load_card
 from diffbench.models.load import load_model
+from diffbench.objects import objects
 
 RUN = diffbench.run  # tests have the command as ``diffbench``
 LINEAR = {"kind": "ddpm", "betas": "linear", "beta_start": 0.0001, "beta_end": 0.02, "steps": 1000}
@@ -268,12 +272,50 @@ def test_timing_and_samples_are_given_as_in_a_suite_too(tmp_path):
     assert (stored["samples"], stored["timing"]) == (samples, timing)
 
 
+def test_models_and_samplers_are_listed_as_in_a_suite():
+    entry = SamplerEntry(**{**vars(SAMPLERS["ddim"]), "name": "own-ddim"})
+    listed = ["ddim", {"id": "noisy", "sampler": "ddim", "eta": 1.0}, entry]
+    made = objects(None, ["ldm-mnist"], listed, {})
+    assert made.suite["models"] == ["ldm-mnist"] and made.entries == [entry]
+    assert made.suite["samplers"] == [*listed[:2], {"id": "own-ddim", "sampler": "own-ddim"}]
+    assert "samplers" not in objects({"name": "x"}, None, [], {}).suite
+    named = objects({"samplers": ["own-ddim"]}, None, [entry], {})
+    assert named.suite["samplers"] == ["own-ddim"] and named.entries == [entry]
+    with pytest.raises(UsageError, match="samplers is given twice"):
+        objects({"samplers": ["ddim"]}, None, ["heun"], {})
+    with pytest.raises(UsageError, match="takes no objects"):
+        diffbench.run("smoke", samplers=["ddim"])
+
+
+def test_a_callback_without_any_metric_that_can_be_computed_is_refused(tmp_path):
+    bare = diffbench.OwnModel(lambda x, sigma: x, {"kind": "flow"}, (1, 4, 4))
+    with pytest.raises(UsageError, match="no feature extractor, so none of fid, kid can be computed"):
+        diffbench.Callback(bare, every=1, out=tmp_path)
+    with pytest.raises(UsageError, match="no feature extractor"):
+        diffbench.Callback(lambda: bare, every=1, out=tmp_path)(1)
+
+
+def test_an_evaluation_without_scores_says_why():
+    row = {
+        "suite": "s",
+        "cell": "a",
+        "model": "m",
+        "family": "ddpm",
+        "sampler": "ddim",
+        "metric": "fid",
+        "options": "{}",
+    }
+    frame = results.frame([{**row, "better": "lower", "status": "ok", "reason": "it has no feature extractor"}])
+    found = Evaluation(20, Results(Path(), frame), None)
+    assert repr(found) == "<Evaluation at step 20: no score: it has no feature extractor>"
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"models": ["ddpm-mnist"], "samplers": {"ddim": "ddim"}}, "models is a mapping of ids to models"),
-        ({"models": {"a": "ddpm-mnist"}, "samplers": ["ddim"]}, "samplers is a mapping of ids to samplers"),
-        ({"models": {"a": "ddpm-mnist"}, "samplers": "ddim"}, "samplers is a mapping of ids to samplers"),
+        ({"models": [len], "samplers": {"ddim": "ddim"}}, "or a mapping of ids to models"),
+        ({"models": {"a": "ddpm-mnist"}, "samplers": [len]}, "or a mapping of ids to samplers"),
+        ({"models": {"a": "ddpm-mnist"}, "samplers": "ddim"}, "or a mapping of ids to samplers"),
         ({"models": {"a": "ddpm-mnist"}, "samplers": {"d": "ddim"}, "budgets": 5}, "budgets are numbers"),
     ],
 )
