@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffbench import results
-from diffbench.document.words import unknown
+from diffbench.document.words import counted, unknown
 from diffbench.errors import UsageError
 from diffbench.store.atomic import write_atomically
 
@@ -32,7 +32,12 @@ class Results:
     frame: pd.DataFrame
 
     def report(self) -> Path:
-        """Draw figures, tables and pages into the run folder; returns the path of ``report.html``."""
+        """Draw figures, tables and pages into the run folder; returns the path of ``report.html``.
+
+        Raises UsageError for scores that were written nowhere: ``score(..., out=...)`` writes them.
+        """
+        if self.folder == Path():
+            raise UsageError("these scores were written nowhere; score(..., out=FOLDER) writes them, with their report")
         from diffbench.report.page import draw
         from diffbench.store.manifest import write_manifest
 
@@ -65,11 +70,17 @@ class Results:
         """A ``tabular`` for booktabs: a row a cell, scores ± half of their 95% interval.
 
         The best of every model and budget is bold, those not told apart from it (by paired tests where values per
-        sample are stored, else by their intervals) have a dagger. ``metrics``: those to show; None: all of quality.
+        sample are stored, else by their intervals) have a dagger, both by the first metric shown; comments say so.
+        ``metrics``: those to show, in order; None: all of quality, the main one first.
         """
-        from diffbench.report.tables import latex
+        from diffbench.report.content import table_notes
+        from diffbench.report.findings import asked_once, best_per_budget
+        from diffbench.report.tables import latex, marked_metric
 
-        return latex(self._table(metrics), ["bold: the best of a budget; dagger: not told apart from it"])
+        table, run = self._table(metrics), self._view
+        by = marked_metric(run.cells, metrics)
+        found = best_per_budget(run.cells, by, asked_once(run.worse)) if by else []
+        return latex(table, table_notes(run, found, by))
 
     def to_markdown(self, metrics: Sequence[str] | None = None) -> str:
         """The table of :meth:`to_latex` as a pipe table."""
@@ -104,4 +115,4 @@ class Results:
     def __repr__(self) -> str:
         cells = self.frame[["model", "sampler", "options", "budget_kind", "budget"]].drop_duplicates()
         where = "" if self.folder == Path() else f" in {str(self.folder)!r}"
-        return f"<Results of {len(cells)} cells{where}>"
+        return f"<Results of {counted(len(cells), 'cell')}{where}>"

@@ -55,6 +55,7 @@ class Content:
     pictures: tuple[Picture, ...]
     results: Table
     rule: str
+    table_notes: tuple[str, ...]
     gaps: Table
     notes: tuple[str, ...]
     provenance: Table
@@ -91,7 +92,8 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         agreements=tuple(agreements(run, metric)) if metric and metric not in solver_errors(run) else (),
         pictures=tuple(pictures),
         results=results_table(run.cells, worse=worse),
-        rule=_rule([best.paired for best in found if best.compared > 1]),
+        rule=_rule(found),
+        table_notes=tuple(table_notes(run, found, metric)),
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
         provenance=_provenance(run),
@@ -112,11 +114,25 @@ def marks(run: RunFolder, metrics: Sequence[str]) -> str:
     )
 
 
-def _rule(paired: Sequence[bool]) -> str:
+def table_notes(run: RunFolder, found: Sequence[Best], metric: str | None) -> list[str]:
+    """What ± and the marks of a table of results are: comments above it. ``found`` are the best by ``metric``."""
+    said = [f"run {run.name}; ± is half of the 95% interval"]
+    if metric is None or not any(best.compared > 1 for best in found):
+        return said
+    return [*said, f"bold: the best of a budget by {title(metric)}; dagger: not told apart from it: {_rule(found)}"]
+
+
+def _rule(found: Sequence[Best]) -> str:
     """What it means not to be told apart from the best, budgets being judged by paired tests or not."""
-    if all(paired):
+    judged = [best for best in found if best.compared > 1]
+    apart = [best for best in judged if not best.paired]
+    if not apart:
         return _PAIRED
-    return f"{_PAIRED}; where there are no values of single samples, {_OVERLAPPING}" if any(paired) else _OVERLAPPING
+    if len(apart) == len(judged):
+        return _OVERLAPPING
+    names = " and ".join(unique(best.cell.source for best in apart if best.cell.source))
+    lacking = f" ({names})" if names else ""
+    return f"{_PAIRED}; where there are no values of single samples{lacking}, {_OVERLAPPING}"
 
 
 def _counts(cells: Sequence[CellView]) -> str:

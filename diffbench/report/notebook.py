@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
@@ -11,12 +12,14 @@ from diffbench.errors import UsageError
 from diffbench.inert import printable
 from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
+from diffbench.report.frame import main_metric, title
 from diffbench.report.gaps import unscored
 from diffbench.report.plots import Plots
 from diffbench.report.tables import TIE, Entry, Table, results_table
 
 MOST_ROWS = 60
-_LEGEND = f"bold: the best of a model's budget; {TIE}: not told apart from it; ± is half of the 95% interval"
+_MARKS = f"bold: the best of a model's budget by {{}}; {TIE}: not told apart from it; "
+_HALF = "± is half of the 95% interval"
 
 
 def as_html(run: RunFolder) -> str:
@@ -24,9 +27,14 @@ def as_html(run: RunFolder) -> str:
     table = results_table(run.cells, worse=run.worse)
     left = len(table.rows) - MOST_ROWS
     more = f"{counted(left, 'more cell')} in .frame; " if left > 0 else ""
-    legend = _LEGEND if any(entry.strong for row in table.rows for entry in row) else " ".join(unscored(run.cells))
+    marks = _MARKS.format(title(main_metric(run.cells) or "")) if _has(table, lambda entry: entry.strong) else ""
+    legend = marks + _HALF if _has(table, lambda entry: "±" in entry.text) else " ".join(unscored(run.cells))
     note = Markup('<p style="font-size:85%;opacity:.75">{}</p>').format(more + printable(legend))
     return str(_table(table) + note + _figure(run))
+
+
+def _has(table: Table, what: Callable[[Entry], bool]) -> bool:
+    return any(what(entry) for row in table.rows for entry in row)
 
 
 def _table(table: Table) -> Markup:
@@ -47,7 +55,7 @@ def _text(entry: Entry) -> Markup:
 
 
 def _field(tag: str, content: str, number: bool) -> Markup:
-    aligned = Markup(' style="text-align:{}"').format("right" if number else "left")
+    aligned = Markup(' style="text-align:{};padding:.2em .7em"').format("right" if number else "left")
     said = content if isinstance(content, Markup) else escape(printable(content))
     return Markup(f"<{tag}{aligned}>") + said + Markup(f"</{tag}>")
 

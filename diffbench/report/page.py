@@ -118,7 +118,6 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
 
 def _tables(page: Content, folder: Path) -> list[Path]:
     written: list[Path] = []
-    bold = f"bold: the best of a budget; dagger: not told apart from it: {page.rule}"
     expected = None if page.expectations is None else page.expectations.table
     for name, table in (
         ("results", page.results),
@@ -131,7 +130,7 @@ def _tables(page: Content, folder: Path) -> list[Path]:
     ):
         if table is None:
             continue
-        comments = [f"run {page.name}; ± is half of the 95% interval", bold] if name == "results" else []
+        comments = page.table_notes if name == "results" else ()
         files = {"md": markdown(table).encode(), "tex": latex(table, comments).encode(), "csv": _csv(table)}
         for ending, data in files.items():
             path = folder / f"{name}.{ending}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from diffbench.catalog import COSTS
 from diffbench.document.words import unknown
 from diffbench.errors import UsageError
 from diffbench.report import convergence, figures, grids, pareto
@@ -111,6 +112,10 @@ class Plots:
 
     def _metric(self, metric: str | None) -> str:
         known = quality_metrics(self.run.cells)
+        if metric in COSTS:
+            raise UsageError(
+                f"{metric} is a cost, not a metric of quality; metric_vs_seconds draws one against seconds"
+            )
         if metric is not None and metric not in known:
             raise UsageError(unknown("metric of this run", metric, known))
         chosen = metric or main_metric(self.run.cells)

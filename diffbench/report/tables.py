@@ -62,11 +62,13 @@ def spent(cell: CellView) -> str:
 def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = None, worse: Worse | None = None) -> Table:
     """Every cell: model, sampler, NFE, quality metrics with half-widths, seconds per image.
 
-    Without ``metrics`` those of which no cell has a value are left out.
+    Without ``metrics`` the main one goes first, and those of which no cell has a value are left out. The best and those
+    not told apart from it are marked by the first.
     """
-    main = main_metric(views)
-    shown = _measured(views) if metrics is None else [m for m in metrics if m in quality_metrics(views)]
-    shown.sort(key=lambda metric: metric != main)
+    main = marked_metric(views, metrics)
+    shown = _measured(views) if metrics is None else _of_quality(views, metrics)
+    if metrics is None:
+        shown.sort(key=lambda metric: metric != main)
     found = best_per_budget(views, main, worse) if main else []
     best = {id(one.cell) for one in found}
     ties = {id(cell) for one in found for cell in one.ties}
@@ -92,6 +94,16 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
         )
     columns = ("model", "sampler", "NFE", *map(title, shown), short_title(SECONDS))
     return Table(columns, tuple(rows), tuple(range(2, len(columns))), tuple(groups))
+
+
+def marked_metric(views: Sequence[CellView], metrics: Sequence[str] | None = None) -> str | None:
+    """The metric by which a table of these metrics marks the best: its first, or the main one."""
+    return main_metric(views) if metrics is None else next(iter(_of_quality(views, metrics)), None)
+
+
+def _of_quality(views: Sequence[CellView], metrics: Sequence[str]) -> list[str]:
+    known = quality_metrics(views)
+    return [metric for metric in dict.fromkeys(metrics) if metric in known]
 
 
 def _measured(views: Sequence[CellView]) -> list[str]:

@@ -120,8 +120,8 @@ def style(theme: str = "paper", width: str | float = "text") -> Iterator[None]:
     if theme not in THEMES:
         raise UsageError(unknown("theme", theme, THEMES))
     chosen = THEMES[theme]
-    inches = chosen.widths.get(width) if isinstance(width, str) else float(width)
-    if inches is None or not 2 <= inches <= 20:
+    inches = chosen.widths.get(width) if isinstance(width, str) else width
+    if not isinstance(inches, int | float) or not 2 <= inches <= 20:
         raise UsageError(f"width {width!r}: expected {', '.join(chosen.widths)} or inches from 2 to 20")
     token = _SETTING.set(Setting(chosen, inches))
     try:

@@ -71,7 +71,9 @@ def test_themes_and_widths(plots, theme, width, inches):
     assert label.get_fontsize() == THEMES[theme].points and label.get_color() == THEMES[theme].ink
 
 
-@pytest.mark.parametrize(("theme", "width"), [("pink", "text"), ("paper", "page"), ("paper", 1.5), ("paper", 30)])
+@pytest.mark.parametrize(
+    ("theme", "width"), [("pink", "text"), ("paper", "page"), ("paper", 1.5), ("paper", 30), ("paper", None)]
+)
 def test_what_is_no_theme_or_width_is_said(theme, width):
     with pytest.raises(UsageError, match="theme|width"), style(theme, width):
         pass

@@ -1,5 +1,7 @@
 """``results.plot``: matplotlib objects that hold the run's own numbers."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import pytest
 from matplotlib.axes import Axes
@@ -7,6 +9,8 @@ from matplotlib.figure import Figure
 
 import diffbench
 from diffbench.errors import UsageError
+from diffbench.report.content import content
+from diffbench.report.folder import open_run
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,8 @@ def test_what_can_not_be_drawn_is_said(results, tmp_path, new_run):
         results.plot.metric_vs_nfe("fids")
     with pytest.raises(UsageError, match="unknown metric"):
         results.plot.convergence()
+    with pytest.raises(UsageError, match="is a cost, not a metric of quality; metric_vs_seconds"):
+        results.plot.metric_vs_nfe("seconds_per_image")
     bare = diffbench.read(new_run(tmp_path / "run", models=("ddpm-mnist",), images=False))
     with pytest.raises(UsageError, match="no samples of ddpm-mnist were kept"):
         bare.plot.grid()
@@ -77,6 +83,12 @@ def test_tables_in_other_formats(results, tmp_path):
     latex = results.to_latex(["fid"])
     assert latex.count(r"\\") == 49 and r"\begin{tabular}{llrrr}" in latex and latex.count("{") == latex.count("}")
     assert r"\mathbf" in latex and r"^{\dagger}$" in latex and "dagger: not told apart" in latex
+    comments = content(open_run(results.folder), []).table_notes
+    assert [line[2:] for line in results.to_latex().splitlines() if line[0] == "%"][1:] == list(comments)
+    by_kid = results.to_latex(["kid", "fid"])
+    assert "bold: the best of a budget by KID; dagger" in by_kid and r"KID & FID & s/image" in by_kid
+    assert all(r"\mathbf" not in line.split(" & ")[4] for line in by_kid.splitlines() if line.count(" & ") == 5)
+    assert by_kid.count(r"\mathbf") == 12
     markdown = results.to_markdown(["fid", "kid"])
     assert len(markdown.splitlines()) == 50 and " † |" in markdown and markdown.count("**") == 24
 
@@ -85,9 +97,12 @@ def test_a_notebook_shows_the_table_first_and_nothing_acts(new_run, tmp_path):
     from dataclasses import replace
 
     def hostile(rows):
-        return [replace(r, sampler="<script>alert(1)</script>") for r in rows] if rows[0].sampler == "ddim" else []
+        if rows[0].sampler == "ddim":
+            return [replace(r, sampler="<script>alert(1)</script>") for r in rows]
+        return rows if rows[0].sampler == "heun" else []
 
     html = diffbench.read(new_run(tmp_path / "run", hostile, models=("ddpm-mnist",), images=False))._repr_html_()
+    assert html.count("padding:") == html.count("<td") + html.count("<th ") and "budget by FID" in html
     assert html.startswith("<table>") and html.index("<table>") < html.index("<img") and "<script" not in html
     assert "&lt;script&gt;" in html and 'src="data:image/png;base64,' in html and "<strong>" in html
 
@@ -105,3 +120,7 @@ def test_a_notebook_says_why_nothing_was_scored(new_run, tmp_path):
 
 def test_results_say_what_they_are(results):
     assert repr(results).startswith("<Results of 48 cells in ")
+    one = diffbench.api.Results(Path(), results.frame[:1])
+    assert repr(one) == "<Results of 1 cell>"
+    with pytest.raises(UsageError, match="written nowhere; score"):
+        one.report()
