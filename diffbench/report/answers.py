@@ -98,16 +98,28 @@ def cost_text(cost: Cost) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def _whole(cost: Cost) -> str | None:
+    """A cost that was reached, in whole evaluations: ``about 7 [6, 8]``, ``at most 5``."""
+    if cost.value is None or cost.at_most is not None:
+        return None if cost.at_most is None else f"at most {math.ceil(cost.at_most)}"
+    if cost.low is None and cost.high is None:
+        return f"about {math.ceil(cost.value)}"
+    low, high = ("?" if end is None else str(math.ceil(end)) for end in (cost.low, cost.high))
+    return f"about {math.ceil(cost.value)} [{low}, {high}]"
+
+
 def iso_sentence(found: Sequence[Curve], model: str, metric: str) -> str | None:
-    """``evaluations to reach FID 6: dpmpp-2m 6.1, heun 9.4; not reached by ddpm``, of the middle target."""
+    """``evaluations to reach FID 6: dpmpp-2m about 7 [6, 8], heun at most 9; not reached by ddpm``: the middle target.
+
+    In whole evaluations, rounded up.
+    """
     mine = [curve for curve in found if curve.model == model and curve.needed]
     if not mine:
         return None
     place = len(mine[0].needed) // 2
     asked = [(curve.line, curve.needed[place]) for curve in mine]
     asked.sort(key=lambda item: _order(item[1].nfe))
-    spent = [(line, n.nfe.value or n.nfe.at_most, n.nfe.value is None) for line, n in asked if n.nfe.at_least is None]
-    said = [f"{line} {'at most ' if bound else ''}{cost:.3g}" for line, cost, bound in spent if cost is not None]
+    said = [f"{line} {text}" for line, n in asked if (text := _whole(n.nfe))]
     never = [line for line, n in asked if n.nfe.at_least is not None]
     missed = f"; not reached by {', '.join(never)}" if never else ""
     return f"evaluations to reach {title(metric)} {asked[0][1].target:g}: {', '.join(said)}{missed}" if said else None

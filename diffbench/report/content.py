@@ -14,8 +14,8 @@ from diffbench.report.convergence import orders_table, solver_errors
 from diffbench.report.expectation import Expectations, expectations
 from diffbench.report.findings import Agreement, Best, agreements, asked_once, best_per_budget
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, main_metric, models, quality_metrics, title, unique
-from diffbench.report.gaps import gaps, listed_budgets, unscored, why_missing
+from diffbench.report.frame import CellView, main_metric, models, quality_metrics, title, unique, with_interval
+from diffbench.report.gaps import gaps, listed_budgets, unscored, why_missing, without_interval
 from diffbench.report.notes import notes
 from diffbench.report.tables import Entry, Table, best_table, results_table
 
@@ -35,13 +35,15 @@ class Picture:
 class Content:
     """Everything that a page shows; all text is plain and not yet escaped.
 
-    ``unscored`` says what has no score at all, and why; ``charted``: whether there is anything to draw against a cost;
-    ``marks``: what bars, dashes and dots in its figures are.
+    ``heading`` is that of the answers, None without any score; ``unscored`` says what has no score at all, and why;
+    ``charted``: whether there is anything to draw against a cost; ``marks``: what bars, dashes and dots in its figures
+    are; ``marked``: whether its tables mark the best of a budget.
     """
 
     name: str
     counts: str
     metric: str | None
+    heading: str | None
     unscored: tuple[str, ...]
     charted: bool
     marks: str
@@ -55,6 +57,7 @@ class Content:
     pictures: tuple[Picture, ...]
     results: Table
     rule: str
+    marked: bool
     table_notes: tuple[str, ...]
     gaps: Table
     notes: tuple[str, ...]
@@ -80,6 +83,7 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         name=run.name,
         counts=_counts(run.cells),
         metric=title(metric) if metric else None,
+        heading=_heading(run.cells, found, metric),
         unscored=tuple(unscored(run.cells)),
         charted=any(costs(c) and any(c.value(m) is not None for m in quality_metrics(run.cells)) for c in run.cells),
         marks=marks(run, quality_metrics(run.cells)),
@@ -93,6 +97,7 @@ def content(run: RunFolder, pictures: Sequence[Picture]) -> Content:
         pictures=tuple(pictures),
         results=results_table(run.cells, worse=worse),
         rule=_rule(found),
+        marked=any(best.compared > 1 for best in found),
         table_notes=tuple(table_notes(run, found, metric)),
         gaps=gaps(run.cells),
         notes=tuple(notes(run, metric)),
@@ -116,7 +121,7 @@ def marks(run: RunFolder, metrics: Sequence[str]) -> str:
 
 def table_notes(run: RunFolder, found: Sequence[Best], metric: str | None) -> list[str]:
     """What ± and the marks of a table of results are: comments above it. ``found`` are the best by ``metric``."""
-    said = [f"run {run.name}; ± is half of the 95% interval"]
+    said = [f"run {run.name}; ± is half of the 95% interval", *without_interval(run.cells)]
     if metric is None or not any(best.compared > 1 for best in found):
         return said
     return [*said, f"bold: the best of a budget by {title(metric)}; dagger: not told apart from it: {_rule(found)}"]
@@ -133,6 +138,13 @@ def _rule(found: Sequence[Best]) -> str:
     names = " and ".join(unique(best.cell.source for best in apart if best.cell.source))
     lacking = f" ({names})" if names else ""
     return f"{_PAIRED}; where there are no values of single samples{lacking}, {_OVERLAPPING}"
+
+
+def _heading(cells: Sequence[CellView], found: Sequence[Best], metric: str | None) -> str | None:
+    if metric and found:
+        return f"Best sampler at each budget, by {title(metric)}"
+    scored = metric is not None and any(cell.value(metric) is not None for cell in cells)
+    return "Scores of the given images" if scored else None
 
 
 def _counts(cells: Sequence[CellView]) -> str:
@@ -161,6 +173,11 @@ def _answers(
     if all(cell.value(metric) is None for cell in mine):
         yield f"no {title(metric)}"
         yield f"the reason: {why_missing(mine, [metric])}"
+        return
+    if all(cell.given for cell in mine):
+        yield "; ".join(
+            f"{title(m)} {with_interval(c[m])}" for c in mine[:1] for m in c.scores if c.value(m) is not None
+        )
         return
     yield _answer(found, model)
     front = front_sentence(mine, metric, front_axis(run.cells, metric))

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, lower_is_better, models, number, scale, title, with_interval
+from diffbench.report.frame import CellView, alike, lower_is_better, models, number, scale, title, with_interval
+from diffbench.report.measured import joined
 
 Worse = Callable[[Sequence[CellView], str], list[bool | None] | None]
 """(cells, metric) -> for each whether another is better by a paired test, None for one that none can be made of; None
@@ -78,10 +79,13 @@ def best_cell(cells: Sequence[CellView], metric: str) -> CellView | None:
 
 
 def best_per_budget(cells: Sequence[CellView], metric: str, worse: Worse | None = None) -> list[Best]:
-    """The best sampler of every model and budget, budgets ascending within a model, for each scale of its scores."""
+    """The best sampler of every model and budget, budgets ascending within a model, for each scale of its scores.
+
+    Given images are the work of no sampler, and not among them.
+    """
     found = []
     for model in models(cells):
-        mine = [cell for cell in cells if cell.model == model]
+        mine = [cell for cell in cells if cell.model == model and not cell.given]
         budgets = sorted({(c.budget is None, c.budget_kind or "", c.budget or 0, c.budget_label) for c in mine})
         for *_, label in budgets:
             for ranked in _of_one_scale([cell for cell in mine if cell.budget_label == label], metric):
@@ -135,7 +139,8 @@ def _agreement(
 ) -> Agreement:
     label = max(solved, key=lambda cell: (cell.budget_kind == "nfe", cell.budget or 0)).budget_label
     there = [cell for cell in solved if cell.budget_label == label]
-    named = ", ".join(f"{cell.series} {with_interval(cell[metric])}" for cell in there)
+    texts = alike([cell[metric] for cell in there])
+    named = ", ".join(f"{cell.series} {joined(text)}" for cell, text in zip(there, texts, strict=True))
     absent = [c for c in cells if c.budget_label == label and c.value(metric) is None and run.stochastic(c) is False]
     verbs = {"ok": "was not scored", "incomplete": "is incomplete", "skipped": "was skipped", "failed": "failed"}
     missing = tuple(f"{cell.series} {verbs[cell.status]} there." for cell in absent)

@@ -13,29 +13,16 @@ import pandas as pd
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.comparison.paired import Difference
 from diffbench.document.words import swept
+from diffbench.report.measured import Measured as Measured
+from diffbench.report.measured import alike as alike
+from diffbench.report.measured import number as number
+from diffbench.report.measured import value_and_half_width as value_and_half_width
+from diffbench.report.measured import with_interval as with_interval
 from diffbench.results import rows
 from diffbench.suite.gates import NFE
 from diffbench.suite.model_choice import AXES
 
 SECONDS = "seconds_per_image"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One metric of one cell; ``value`` None has a ``reason``. ``low`` and ``high`` are the 95% interval, if any."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    unit: str | None
-    better: str
-    status: str
-    reason: str | None
-
-    @property
-    def half_width(self) -> float | None:
-        """Half the interval's length; None without an interval."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 _ABSENT = Measured(None, None, None, None, "lower", "ok", "not measured in this run")
@@ -231,36 +218,6 @@ def short_title(metric: str) -> str:
 def lower_is_better(views: Iterable[CellView], metric: str) -> bool:
     """Which way the metric's own rows say is good."""
     return all(view[metric].better == "lower" for view in views if metric in view.scores)
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A plain decimal number with so many significant digits; an en dash for a missing one."""
-    if value is None:
-        return "–"
-    if value == 0 or not 1e-6 <= abs(value) < 1e7:
-        return f"{value:.{digits}g}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{decimals}f}"
-
-
-def value_and_half_width(measured: Measured) -> tuple[str, str | None]:
-    """Value and half-width as text, rounded alike: two significant digits of the half-width; tiny ones as powers."""
-    if measured.value is None:
-        return "–", None
-    half = measured.half_width
-    if half is None or half <= 0:
-        return number(measured.value, 4), None if half is None else "0"
-    decimals = min(9, max(0, 1 - math.floor(math.log10(half))))
-    if decimals > 4 and 0 < abs(measured.value) < 1e-3:
-        digits = min(3, max(1, decimals + math.floor(math.log10(abs(measured.value)))))
-        return f"{measured.value:.{digits}e}", f"{half:.1e}"
-    return f"{measured.value:.{decimals}f}", f"{half:.{decimals}f}"
-
-
-def with_interval(measured: Measured) -> str:
-    """``12.3 ± 1.1``, ``12.34`` without an interval, an en dash for a missing value."""
-    value, half = value_and_half_width(measured)
-    return value if half is None else f"{value} ± {half}"
 
 
 def signed(found: Difference) -> str:

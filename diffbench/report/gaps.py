@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diffbench.document.words import counted
 from diffbench.report.frame import CellView, models, quality_metrics, title, unique
 from diffbench.report.tables import Entry, Table
 
@@ -78,6 +79,19 @@ def unscored(cells: Sequence[CellView]) -> list[str]:
     if every and len(told) == 1:
         return [f"No cell was scored: {why}." for why in told]
     return [f"No cell of {', '.join(names)} was scored: {why}." for why, names in told.items()]
+
+
+def without_interval(cells: Sequence[CellView]) -> list[str]:
+    """In a sentence each, the metrics whose values have no interval, and why."""
+    told = []
+    for metric in quality_metrics(cells):
+        scored = [cell for cell in cells if cell.value(metric) is not None]
+        bare = [cell[metric].reason for cell in scored if cell[metric].low is None]
+        if bare:
+            of = "" if len(bare) == len(scored) else f" in {len(bare)} of {counted(len(scored), 'cell')}"
+            why = unique(reason or "no reason given" for reason in bare)
+            told.append(f"{title(metric)} has no ±{of}: {'; '.join(why[:_MOST_REASONS])}.")
+    return told
 
 
 def why_missing(cells: Sequence[CellView], metrics: Sequence[str]) -> str:

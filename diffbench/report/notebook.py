@@ -13,7 +13,7 @@ from diffbench.inert import printable
 from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import main_metric, title
-from diffbench.report.gaps import unscored
+from diffbench.report.gaps import unscored, without_interval
 from diffbench.report.plots import Plots
 from diffbench.report.tables import TIE, Entry, Table, results_table
 
@@ -29,6 +29,7 @@ def as_html(run: RunFolder) -> str:
     more = f"{counted(left, 'more cell')} in .frame; " if left > 0 else ""
     marks = _MARKS.format(title(main_metric(run.cells) or "")) if _has(table, lambda entry: entry.strong) else ""
     legend = marks + _HALF if _has(table, lambda entry: "±" in entry.text) else " ".join(unscored(run.cells))
+    legend = "; ".join([*filter(None, [legend]), *(one.rstrip(".") for one in without_interval(run.cells))])
     note = Markup('<p style="font-size:85%;opacity:.75">{}</p>').format(more + printable(legend))
     return str(_table(table) + note + _figure(run))
 

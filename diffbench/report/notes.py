@@ -9,6 +9,7 @@ from diffbench.document.words import counted
 from diffbench.report.convergence import solver_errors
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, number, title, unique
+from diffbench.report.gaps import without_interval
 
 _INTERVAL = (
     "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "
@@ -25,6 +26,7 @@ def notes(run: RunFolder, metric: str | None) -> list[str]:
         said.append(_meaning(run, metric))
         said += _floors(run, metric)
         said.append(_INTERVAL)
+    said += without_interval(run.cells)
     said += [_timing(timing, name) for name, timing in run.timings]
     said += run.told
     said += _likelihoods(run) + _estimates(run) + _coupled(run)

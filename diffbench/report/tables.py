@@ -15,6 +15,7 @@ from diffbench.report.findings import Best, Worse, best_per_budget
 from diffbench.report.frame import (
     SECONDS,
     CellView,
+    alike,
     cells,
     main_metric,
     number,
@@ -22,9 +23,9 @@ from diffbench.report.frame import (
     scale,
     short_title,
     title,
-    value_and_half_width,
     with_interval,
 )
+from diffbench.report.measured import joined
 from diffbench.report.panels import scale_labels
 
 TIE = "†"
@@ -70,6 +71,7 @@ def results_table(views: Sequence[CellView], metrics: Sequence[str] | None = Non
     if metrics is None:
         shown.sort(key=lambda metric: metric != main)
     found = best_per_budget(views, main, worse) if main else []
+    found = [one for one in found if one.compared > 1]  # alone at its budget nothing is the best
     best = {id(one.cell) for one in found}
     ties = {id(cell) for one in found for cell in one.ties}
     called = _model_labels(views, main)
@@ -131,14 +133,13 @@ def best_table(found: Sequence[Best], metric: str) -> Table:
     for index, best in enumerate(found):
         if not index or found[index - 1].model != best.model:
             groups.append(index)
-        ties, untested = (
-            ", ".join(f"{cell.series} {value_and_half_width(cell[metric])[0]}" for cell in cells)
-            for cells in (best.ties, best.untested)
-        )
+        own, *texts_of = alike([cell[metric] for cell in (best.cell, *best.ties, *best.untested)])
+        said = [f"{cell.series} {text}" for cell, (text, _) in zip((*best.ties, *best.untested), texts_of, strict=True)]
+        ties, untested = ", ".join(said[: len(best.ties)]), ", ".join(said[len(best.ties) :])
         beside = "; ".join(part for part in (ties, untested and f"not tested: {untested}") if part)
-        texts = (called[best.model], best.budget, best.cell.series, with_interval(best.cell[metric]),
+        texts = (called[best.model], best.budget, best.cell.series, joined(own),
                  number(best.cell.value(SECONDS)), beside or "–")  # fmt: skip
-        rows.append(tuple(Entry(text, column == 2) for column, text in enumerate(texts)))
+        rows.append(tuple(Entry(text, column == 2 and best.compared > 1) for column, text in enumerate(texts)))
     columns = ("model", "budget", "best sampler", title(metric), short_title(SECONDS), "not told apart from it")
     return Table(columns, tuple(rows), (3, 4), tuple(groups))
 

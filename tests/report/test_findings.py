@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from made_runs import made_run
 
-from diffbench.report.content import content
-from diffbench.report.findings import agreements, best_cell, best_per_budget, overlap
+from diffbench.report.content import _rule, content
+from diffbench.report.findings import Best, agreements, best_cell, best_per_budget, overlap
 from diffbench.report.folder import RunFolder, open_run
 from diffbench.report.frame import CellView, Measured
+from diffbench.report.html import render_markdown
+from diffbench.report.notebook import as_html
 from diffbench.report.pareto import front
-from diffbench.report.tables import best_table
+from diffbench.report.tables import best_table, results_table
 from diffbench.store.sealed import write_sealed
 
 
@@ -23,7 +25,7 @@ def cell(sampler, budget, fid, half=1.0, seconds=1.0, model="m", status="ok", be
     }
     return CellView(
         id=f"{crc32(f'{sampler} {budget} {model}'.encode()):016x}", model=model, family="ddpm", sampler=sampler,
-        options="{}", grid="trailing", budget_kind="nfe", budget=budget, steps=budget, nfe=float(budget), n=160,
+        options="{}", grid="trailing", budget_kind="nfe", budget=budget, steps=budget, nfe=float(budget or 0), n=160,
         reference="r", extractor="e", status=status, scores=scores, signatures={},
     )  # fmt: skip
 
@@ -159,3 +161,42 @@ def test_aliases_count_once_and_swept_noise_counts_as_stochastic(tmp_path):
     write_sealed(place / "cell.json", {"method": "ddim", "method_options": {"eta": 1.0}})
     (one,) = agreements(folder(tmp_path, [ddim, alias, noisy]), "fid")
     assert one.agree is None and "Only one deterministic sampler" in one.sentences[0]
+
+
+def test_a_cell_alone_at_its_budget_and_given_images_are_not_the_best():
+    alone = [cell("ddim", 5, 10.0), cell("ddim", 10, 8.0)]
+    assert not any(entry.strong for row in results_table(alone).rows for entry in row)
+    assert not any(entry.strong for row in best_table(best_per_budget(alone, "fid"), "fid").rows for entry in row)
+    assert any(entry.strong for row in results_table([*alone, cell("heun", 5, 12.0)]).rows for entry in row)
+    given = [replace(cell("external", None, fid), family="external", options=f'{{"label":{fid}}}') for fid in (1, 2)]
+    assert best_per_budget(given, "fid") == []
+
+
+def test_scores_not_told_apart_have_the_same_decimals():
+    cells = [cell("heun", 5, 4.79), cell("ddim", 5, 4.94, half=0.9), cell("dpmpp-2m", 5, 4.8, half=1.2)]
+    (row,) = best_table(best_per_budget(cells, "fid"), "fid").rows
+    assert (row[3].text, row[5].text) == ("4.79 ± 1.00", "dpmpp-2m 4.80, ddim 4.94")
+
+
+def test_given_images_without_an_interval_have_a_page_that_says_why(tmp_path):
+    few = cell("external", None, 12.3, half=None, seconds=None)
+    scores = {**few.scores, "fid": replace(few["fid"], reason="rank-deficient: n <= d"), "is": few["fid"]}
+    scores["is"] = replace(few["fid"], value=1.000000004, low=1.000000001, high=1.000000007, better="higher")
+    view = replace(few, family="external", steps=None, nfe=None, budget_kind=None, scores=scores)
+    run = RunFolder(path=tmp_path, cells=[view])
+    page = content(run, [])
+    assert page.heading == "Scores of the given images" and page.best is None and not page.marked
+    assert page.answers == (("m", ("FID 12.30; IS 1.000 ± 3.0e-09",)),)
+    assert "FID has no ±: rank-deficient: n <= d." in page.notes and "FID has no ±: rank-deficient: n <= d." in (
+        page.table_notes
+    )
+    assert "FID has no ±: rank-deficient: n &lt;= d" in as_html(run)
+    text = render_markdown(page)
+    assert "No scores" not in text and "est sampler" not in text and "In bold" not in text
+
+
+def test_the_rule_names_the_runs_without_values_of_single_samples():
+    near = [replace(cell(name, 5, 4.8), source=source) for name, source in (("ddim", "a"), ("heun", "b"))]
+    best = [Best("m", "NFE 5", one, (), (), 2, one.source == "a") for one in near]
+    assert "no values of single samples (b), its 95%" in _rule(best)
+    assert "(b)" not in _rule(best[1:]) and "interval" not in _rule(best[:1])

@@ -9,6 +9,7 @@ from diffbench.inert import printable
 from diffbench.report.folder import open_run
 from diffbench.report.frame import (
     Measured,
+    alike,
     main_metric,
     number,
     short_title,
@@ -35,10 +36,21 @@ def measured(value, half=None):
         (12.3456, None, "12.35"),
         (0.0, None, "0"),
         (5.0, 0.0, "5.000 ± 0"),
+        (1.000000004, 3e-9, "1.000 ± 3.0e-09"),
+        (330.52, 0.62, "330.5 ± 0.6"),
+        (12.3456, 0.0012, "12.35 ± 0.0012"),
     ],
 )
 def test_value_and_half_width_are_rounded_alike(value, half, text):
     assert with_interval(measured(value, half)) == text
+
+
+def test_values_of_one_list_have_the_decimals_of_the_finest():
+    listed = [measured(4.79, 1.1), measured(4.8, 1.2), measured(4.94, 0.91)]
+    assert alike(listed) == [("4.79", "1.10"), ("4.80", "1.20"), ("4.94", "0.91")]
+    assert [text for text, _ in alike([measured(208.4, 11.0), measured(4.943, 0.01)])] == ["208.4", "4.9"]
+    gone = Measured(None, None, None, None, "lower", "skipped", "why")
+    assert alike([gone, measured(0.0)]) == [("–", None), ("0", None)] and alike([gone]) == [("–", None)]
 
 
 def test_a_missing_value_is_a_dash():
