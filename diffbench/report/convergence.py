@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from diffbench.report.folder import RunFolder
 from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
 from diffbench.report.layout import column_count, heading, panels
 from diffbench.report.save import Behind, save, signatures_of
-from diffbench.report.style import Look, decades, legend, log_axis, looks, shorten, shorten_apart
+from diffbench.report.style import Look, decades, legend, log_axis, looks, shorten_apart
 from diffbench.report.tables import Entry, Table
 from diffbench.report.themes import setting
 
 _ABSENT = Measured(None, None, None, None, "higher", "ok", None)
+_BELOW = 10**1.5  # a floor further below the smallest value is out of sight
 _ROW = 0.155  # inches a legend's row takes
+_HANDLE, _GAP, _CHARACTER = 2.0, 1.4, 0.6  # ems of a legend's handle, between its columns, and of a character
 
 
 def solver_errors(run: RunFolder) -> list[str]:
@@ -81,7 +84,9 @@ def convergence_figure(run: RunFolder, metric: str, axes: Axes | None = None) ->
     if not drawn:
         return None
     look, names = looks(run), models(drawn)
-    figure, axes_of = _panels(len(names), len(unique(cell.line for cell in drawn)), axes)
+    table = _Table.of(look, drawn)
+    figure, axes_of = _panels(len(names), table, axes)
+    floored = False
     for index, (own_axes, model) in enumerate(zip(axes_of, names, strict=True)):
         mine = [cell for cell in drawn if cell.model == model]
         resolved = float((solution(run, model, metric) or {}).get("resolved", 0.0))
@@ -93,11 +98,11 @@ def convergence_figure(run: RunFolder, metric: str, axes: Axes | None = None) ->
         own_axes.set_xlabel("evaluations per sample (NFE)")
         own_axes.set_ylabel(f"{title(metric)} (RMSE)" if not index % column_count(len(names)) else "")
         _limits(own_axes, mine, metric, resolved)
-        _floor(own_axes, resolved)
+        floored |= _floor(own_axes, resolved)
     if axes is None:
-        _legend(figure, run, metric, look, drawn)
+        _legend(figure, run, metric, table, drawn, floored)
     else:
-        legend(figure, [look[series].handle() for series in unique(cell.line for cell in drawn)], axes=axes)
+        legend(figure, list(table.handles.values()), axes=axes)
     return figure
 
 
@@ -119,7 +124,9 @@ def caption(run: RunFolder, metric: str) -> str:
         f"{title(metric)} against evaluations per sample: mean over samples of the RMSE to the converged solution of "
         "the same ODE from the same noise. Bars are 95% intervals. Beside each sampler the p of error ~ NFE^-p, fitted "
         "to its three largest budgets above the shaded floor, with half of its 95% interval over the samples that all "
-        "three share. Within the floor (hollow marks), 5 times the solution's own error, nothing is told reliably, and "
+        "three share; – where fewer than three are above it, where the sampler chooses its own steps, or where budgets "
+        "start or land at different noise levels. Within the floor (hollow marks; out of sight where it lies far below "
+        "the data), 5 times the solution's own error, nothing is told reliably, and "
         f"below that error nothing is shown. Solutions: {exact or 'none'}."
     )
 
@@ -151,12 +158,12 @@ def _told(fit: Measured) -> str:
     return f"{fit.value:.2f} ± {fit.half_width:.2f}"
 
 
-def _panels(count: int, samplers: int, axes: Axes | None) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, table: _Table, axes: Axes | None) -> tuple[Figure, list[Axes]]:
     if axes is not None:
         return panels(count, share_y=False, axes=axes)
     theme, columns = setting().theme, column_count(count)
     rows = -(-count // columns)
-    below = (samplers + 3) * _ROW * theme.scale
+    below = ((len(table.handles) + 1) * len(table.blocks) + 2) * _ROW * theme.scale
     size = (setting().width, 2.5 * theme.scale**0.5 * rows + below)
     if count == 1 and not setting().narrow:
         size = (setting().width * 0.75, max(2.6 * theme.scale**0.5, below))
@@ -172,7 +179,8 @@ def _limits(axes: Axes, cells: Sequence[CellView], metric: str, resolved: float)
     values = [cell.value(metric) or 0.0 for cell in cells]
     ends = [end for cell in cells for end in (cell[metric].low, cell[metric].high) if end and end > min(values) / 3]
     log_axis(axes, "x", min(across) / 1.15, max(across) * 1.15, 2.0)
-    low = min(*values, *ends, *([resolved] if resolved else values)) / 1.8
+    least = min(*values, *ends)
+    low = max(min(least, resolved or least) / 1.8, least / _BELOW)
     axes.set(yscale="log", ylim=(low, max(*values, *ends) * 1.5))
     decades(axes.yaxis)
 
@@ -185,41 +193,73 @@ def _hollow(axes: Axes, cells: Sequence[CellView], metric: str, look: Look) -> N
               markeredgewidth=0.9 * theme.scale, markersize=3.6 * theme.scale, zorder=4)  # fmt: skip
 
 
-def _floor(axes: Axes, resolved: float) -> None:
-    if resolved > axes.get_ylim()[0]:
-        axes.axhspan(axes.get_ylim()[0], resolved, color=setting().theme.quiet, alpha=0.15, linewidth=0, zorder=1)
+def _floor(axes: Axes, resolved: float) -> bool:
+    """Shade what is not resolved; False where the axis ends above it."""
+    if resolved <= axes.get_ylim()[0]:
+        return False
+    axes.axhspan(axes.get_ylim()[0], resolved, color=setting().theme.quiet, alpha=0.15, linewidth=0, zorder=1)
+    return True
 
 
-def _legend(figure: Figure, run: RunFolder, metric: str, look: Mapping[str, Look], drawn: Sequence[CellView]) -> None:
+@dataclass(frozen=True)
+class _Table:
+    """What stands in the legend: samplers as rows, models as columns, those that don't fit beside others below them."""
+
+    handles: Mapping[str, Line2D]
+    rows: Mapping[str, str]
+    heads: Mapping[str, str]
+    points: float
+
+    @classmethod
+    def of(cls, look: Mapping[str, Look], drawn: Sequence[CellView]) -> _Table:
+        """Samplers and models with their names shortened, and the size of the text."""
+        narrow, theme, names = setting().narrow, setting().theme, list(models(drawn))
+        handles = {series: look[series].handle() for series in unique(cell.line for cell in drawn)}
+        short = shorten_apart([str(handle.get_label()) for handle in handles.values()], 16 if narrow else 26)
+        rows = {series: short[str(handle.get_label())] for series, handle in handles.items()}
+        several = len(names) > 1
+        heads = shorten_apart(names, 11 if narrow else 18) if several else {names[0]: "fitted order"}
+        return cls(handles, rows, heads, theme.points - (1.6 if narrow else 1.0) * theme.scale)
+
+    @property
+    def blocks(self) -> list[list[str]]:
+        """The models whose columns stand side by side, as many as the figure's width holds."""
+        em, names = self.points / 72, list(self.heads)
+        column = em * (_GAP + _CHARACTER * max(11, *map(len, self.heads.values())))
+        first = em * (_HANDLE + 0.5 + _CHARACTER * max(13, *map(len, self.rows.values())))
+        count = max(1, int((setting().width - 0.1 - first) / column))
+        return [names[i : i + count] for i in range(0, len(names), count)]
+
+
+def _legend(
+    figure: Figure, run: RunFolder, metric: str, table: _Table, drawn: Sequence[CellView], floored: bool
+) -> None:
     """A table: a sampler a row, with its fitted order on each model in a column each."""
-    names = list(models(drawn))
-    empty = Line2D([], [], linestyle="")
+    empty, several = Line2D([], [], linestyle=""), len(table.heads) > 1
     first = {(cell.model, cell.line): cell for cell in reversed(drawn)}
-    every = unique(cell.line for cell in drawn)
-    handles: list[Any] = [
-        empty,
-        *(look[series].handle() for series in every),
-        Patch(color=setting().theme.quiet, alpha=0.15, lw=0),
-    ]
-    several = len(names) > 1
-    own = shorten_apart([str(handle.get_label()) for handle in handles[1:-1]], 26)
-    labels = ["fitted order:" if several else " ", *own.values()]
-    labels.append("not resolved")
-    for model in names:
-        fits = [order(run, first[model, s], metric) if (model, s) in first else _ABSENT for s in every]
-        handles += [empty] * (len(every) + 2)
-        labels += [shorten(model, 18) if several else "fitted order", *map(_told, fits), " "]
+    columns: list[list[tuple[Any, str]]] = [[] for _ in range(1 + len(table.blocks[0]))]
+    for block in table.blocks:
+        columns[0].append((empty, "fitted order:" if several else " "))
+        columns[0] += [(handle, table.rows[series]) for series, handle in table.handles.items()]
+        for column, model in zip(columns[1:], [*block, *[""] * len(columns)], strict=False):
+            fits = [order(run, first[model, s], metric) if (model, s) in first else _ABSENT for s in table.handles]
+            texts = [table.heads[model], *map(_told, fits)] if model else [" "] * (1 + len(fits))
+            column += [(empty, text) for text in texts]
+    if floored:
+        columns[0].append((Patch(color=setting().theme.quiet, alpha=0.15, lw=0), "not resolved"))
+        for column in columns[1:]:
+            column.append((empty, " "))
     made = figure.legend(
-        handles,
-        labels,
+        [handle for column in columns for handle, _ in column],
+        [text for column in columns for _, text in column],
         loc="outside lower center" if several or setting().narrow else "outside right upper",
-        ncols=1 + len(names),
+        ncols=len(columns),
         frameon=False,
-        handlelength=2.0,
+        handlelength=_HANDLE,
         handletextpad=0.5,
-        columnspacing=-0.6,
+        columnspacing=_GAP - _HANDLE - 0.5,
         labelspacing=0.45,
-        fontsize=setting().theme.points - setting().theme.scale,
+        fontsize=table.points,
     )
     for text in made.get_texts():
         text.set_color(setting().theme.ink)

@@ -5,10 +5,11 @@ import hashlib
 
 import pytest
 
-from diffbench.report.convergence import caption, convergence, order, orders_table, solution
+from diffbench.report.convergence import caption, convergence, convergence_figure, order, orders_table, solution
 from diffbench.report.folder import open_run
 from diffbench.report.page import draw
 from diffbench.report.style import looks, paper_style
+from diffbench.report.themes import style
 from diffbench.results import Row, frame, write
 from diffbench.store.sealed import write_sealed
 
@@ -103,3 +104,30 @@ def test_looks_are_those_of_the_other_figures(tmp_path, monkeypatch):
     assert "1.01 ± 0.05" in labels and "a-sampler-with-a-very-lon…" in labels
     bottom, top = axes.get_ylim()
     assert bottom < 5 * OWN < top, "the floor is in sight"
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_in_a_column_every_row_of_the_table_has_its_mark_and_lies_inside(tmp_path, count):
+    run = open_run(made(tmp_path / "run", [f"a-model-with-a-long-name-{i}" for i in range(count)]))
+    with style("paper", "column"):
+        figure = convergence_figure(run, "solver_error")
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box, page = legend.get_window_extent(), figure.bbox
+    assert box.x0 >= page.x0 and box.x1 <= page.x1
+    texts = [text.get_text() for text in legend.get_texts()]
+    marks = dict(zip(texts, (handle.get_marker() for handle in legend.legend_handles if hasattr(handle, "get_marker")),
+                     strict=False))  # fmt: skip
+    assert {marks[name] for name in ("ddim", "heun")} == {"o", "s"}
+    assert texts.count("2.01 ± 0.05") == count, "no model's order is left out"
+
+
+def test_an_axis_does_not_go_down_to_a_floor_far_below_the_data(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "OWN", 1e-12)
+    run = open_run(made(tmp_path / "run", ["a"]))
+    with paper_style():
+        figure = convergence_figure(run, "solver_error")
+    bottom, _ = figure.axes[0].get_ylim()
+    assert bottom > 2.0 * 50**-2.9 * 0.8 / 40
+    assert "not resolved" not in {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "where fewer than three" in caption(run, "solver_error")
