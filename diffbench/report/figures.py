@@ -13,10 +13,9 @@ from matplotlib.lines import Line2D
 
 from diffbench.report.direct import End, label_ends, label_levels
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import SECONDS, CellView, Measured, number, scale, title, unique
+from diffbench.report.frame import SECONDS, CellView, Measured, number, scale, unique
 from diffbench.report.layout import column_count as column_count
-from diffbench.report.layout import evaluation_ticks, panel_heading, panel_width, panels
-from diffbench.report.layout import extent as extent
+from diffbench.report.layout import evaluation_ticks, metric_axis, metric_label, panel_heading, panel_width, panels
 from diffbench.report.layout import heading as heading
 from diffbench.report.panels import Panel, by_model
 from diffbench.report.save import Behind, save, signatures_of
@@ -88,8 +87,11 @@ def quality_figure(run: RunFolder, metric: str, x: X, x_label: str, axes: Axes |
         _axes(own, run, shown, drawn, metric, x, panel_width(len(groups)))
         label_levels(own, panel.given, metric)
         own.set_xlabel(x_label if index >= len(groups) - columns else "")
-        own.set_ylabel(title(metric) if index % columns == 0 else "")
-    handles = _name_lines(axes_of[columns - 1], groups[columns - 1], drawn, metric, x, look)
+        own.set_ylabel(metric_label(shown, metric) if index % columns == 0 else "")
+    if axes is None:
+        handles = _name_lines(axes_of[columns - 1], groups[columns - 1], drawn, metric, x, look)
+    else:
+        handles = [look[name].handle() for name in unique(cell.line for cell in drawn)]
     floors = floor_handle(run, drawn, metric)
     legend(figure, *((handles, floors) if setting().narrow else ([*handles, *floors],)), axes=axes)
     return figure
@@ -207,6 +209,4 @@ def _axes(
         decade = inches / math.log10(max(across) / min(across) * 1.18**2)
         ticks = evaluation_ticks(drawn, max(across), decade) if x is evaluations else []
         log_axis(axes, "x", min(across) / 1.18, max(across) * 1.18, inches, ticks)
-    low, high = extent(run, scope, metric)
-    if low is not None and high is not None:
-        log_axis(axes, "y", low, high, 1.8)
+    metric_axis(axes, run, scope, metric, 1.8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -11,9 +12,9 @@ from matplotlib.figure import Figure
 from diffbench.errors import UsageError
 from diffbench.report.drawn import Drawn
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView
+from diffbench.report.frame import CellView, lower_is_better, title
 from diffbench.report.panels import Panel
-from diffbench.report.style import shorten
+from diffbench.report.style import log_axis, shorten, signed_axis
 from diffbench.report.themes import setting
 
 
@@ -86,6 +87,39 @@ def extent(run: RunFolder, cells: Sequence[CellView], metric: str) -> tuple[floa
     if floors:
         low = min(low, min(floors) / 1.12)
     return low, max([*values, *ends]) * 1.12
+
+
+def linear_within(cells: Sequence[CellView], metric: str) -> float | None:
+    """Below which size, a power of ten, values of both signs are drawn on a linear scale, and beyond on a log one.
+
+    From the size of their intervals; None where all values are positive, or a linear axis tells them apart.
+    """
+    values = [value for cell in cells if (value := cell.value(metric)) is not None]
+    halves = [half for cell in cells if (half := cell[metric].half_width)]
+    sizes = halves or [abs(value) for value in values if value]
+    if min(values) > 0 or not sizes:
+        return None
+    within = 10.0 ** math.floor(math.log10(statistics.median(sizes)))
+    return within if max(map(abs, values)) > 100 * within else None
+
+
+def metric_axis(axes: Axes, run: RunFolder, cells: Sequence[CellView], metric: str, inches: float) -> None:
+    """Set the y axis: logarithmic for positive values, else linear; both where some of another size are not seen."""
+    low, high = extent(run, cells, metric)
+    if low is not None and high is not None:
+        log_axis(axes, "y", low, high, inches)
+    elif (within := linear_within(cells, metric)) is not None:
+        ends = [end for cell in cells for end in (cell[metric].low, cell.value(metric), cell[metric].high)]
+        known = [end for end in ends if end is not None]
+        signed_axis(axes, min(known), max(known), within, inches)
+
+
+def metric_label(cells: Sequence[CellView], metric: str) -> str:
+    """The y axis' label: the metric, whether higher is better, and where the axis is linear if not everywhere."""
+    within = linear_within(cells, metric)
+    notes = [] if lower_is_better(cells, metric) else ["higher is better"]
+    notes += [] if within is None else [f"linear within ±{within:g}"]
+    return f"{title(metric)} ({', '.join(notes)})" if notes else title(metric)
 
 
 def evaluation_ticks(drawn: Sequence[CellView], last: float, decade: float) -> list[float]:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from diffbench.document.words import counted
+from diffbench.errors import UsageError
 from diffbench.report.answers import untimed
 from diffbench.report.direct import label_levels
 from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, floor_handle, floor_line, given_cells
 from diffbench.report.folder import RunFolder
 from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
-from diffbench.report.layout import extent, panels
+from diffbench.report.layout import heading, metric_axis, metric_label, panels
 from diffbench.report.panels import by_scale
 from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import Look, legend, log_axis, looks, shorten
 from diffbench.report.themes import setting, tint
 
+_LEAST = 2.6  # inches for a key with text of 8 points
 FillStyle = Literal["full", "left", "right", "bottom", "top", "none"]
 _FILLS: tuple[FillStyle, ...] = ("full", "none", "left", "top", "right", "bottom")  # one a model
 
@@ -71,7 +75,8 @@ def timed_cells(run: RunFolder, metric: str) -> list[CellView]:
 def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figure | None:
     """The front of quality against seconds, one panel a scale and machine; None without timed and scored cells.
 
-    Drawn inside :func:`~diffbench.report.themes.style`. Raises UsageError if ``axes`` are given for several panels.
+    Drawn inside :func:`~diffbench.report.themes.style`. Raises UsageError if ``axes`` are given for several panels, or
+    where the figure is too narrow for what stands beside its axes.
     """
     both = timed_cells(run, metric)
     if not both:
@@ -79,8 +84,9 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
     left = len(untimed(run.cells, metric))
     look, fills = looks(run), dict(zip(models(both), _FILLS * len(both), strict=False))
     groups = by_scale(both, given_cells(run, metric), metric, machines=True)
-    figure, axes_of = _stacked(len(groups), axes, max(len(front(panel.cells, metric)) for panel in groups))
-    for own, panel in zip(axes_of, groups, strict=True):
+    keys = [_key(front(panel.cells, metric), panel.cells, metric) for panel in groups]
+    figure, axes_of = _stacked(len(groups), axes, max(len(key) for key in keys))
+    for own, panel, key in zip(axes_of, groups, keys, strict=True):
         best = front(panel.cells, metric)
         _points(own, panel.cells, best, metric, look, fills)
         _limits(own, run, [*panel.cells, *panel.given], metric)
@@ -90,24 +96,31 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
             floor_line(own, floor[0])
         own.set(
             xlabel="seconds per image" + f" ({counted(left, 'untimed cell')} left out)" * (left > 0),
-            ylabel=title(metric),
+            ylabel=metric_label([*panel.cells, *panel.given], metric),
         )
-        if panel.told:
+        if axes is not None and len(models(panel.cells)) == 1:
+            own.set_title(heading(panel.cells[0].model, panel.cells[0].family, 1), loc="left")
+        elif panel.told:
             own.set_title(shorten(panel.told, int(setting().width / setting().theme.scale * 11)), loc="left")
-        _number(own, best, metric)
         if axes is None:
-            _key(own, best, panel.cells, metric)
+            _write_key(own, key)
     known = _models(fills)
     legend(figure, _samplers(look, both), known[:-1], [*known[-1:], *floor_handle(run, both, metric)], axes=axes)
+    if axes is None:
+        figure.draw_without_rendering()  # how far numbers are from each other is known once the axes have their size
+        for own, panel in zip(axes_of, groups, strict=True):
+            _number(own, front(panel.cells, metric), metric)
     return figure
 
 
 def _stacked(count: int, axes: Axes | None, longest: int) -> tuple[Figure, list[Axes]]:
-    """One panel above the other; in a column with room below each for a key of ``longest`` entries."""
+    """One panel above the other; in a column with room below each for a key of ``longest`` lines."""
     if axes is not None:
         return panels(count, share_y=False, axes=axes)
     theme, width = setting().theme, setting().width
-    high = 2.6 + 0.15 * longest * theme.scale if setting().narrow else 3.6 * theme.scale**0.5
+    if width < (least := _LEAST * theme.scale):
+        raise UsageError(f"width {width:g}: a Pareto front in the theme {theme.name} takes at least {least:.1f} inches")
+    high = (2.6 + 0.15 * longest) * theme.scale if setting().narrow else 3.6 * theme.scale**0.5
     figure = Drawn(figsize=(width, high * count + 0.6 * theme.scale), layout="constrained")
     return figure, list(figure.subplots(count, 1, squeeze=False).flat)
 
@@ -146,9 +159,7 @@ def _limits(axes: Axes, run: RunFolder, group: Sequence[CellView], metric: str) 
     xs = [x for cell in group for x in (cell[SECONDS].low, cell.value(SECONDS), cell[SECONDS].high) if x and x > 0]
     margin = max(2.0, max(xs) / min(xs)) ** 0.06
     log_axis(axes, "x", min(xs) / margin, max(xs) * margin, setting().width * (0.8 if setting().narrow else 0.65))
-    low, high = extent(run, group, metric)
-    if low is not None and high is not None:
-        log_axis(axes, "y", low, high * 1.1, 3.3)
+    metric_axis(axes, run, group, metric, 1.6 if setting().narrow else 3.0)
 
 
 def _samplers(look: dict[str, Look], cells: Sequence[CellView]) -> list[Line2D]:
@@ -183,31 +194,66 @@ def _name(cell: CellView, group: Sequence[CellView]) -> str:
 
 
 def _number(axes: Axes, best: Sequence[CellView], metric: str) -> None:
-    """Number the front's points, on its lower left side; a number that would touch the one before goes below it."""
-    theme = setting().theme
+    """Number the front's points; the axes' limits move where a number would lie outside."""
+    theme, side = setting().theme, 1 if lower_is_better(best, metric) else -1
+    places = _number_places(axes, best, metric)
+    box = axes.get_window_extent()
+    points, digits = 72 / axes.figure.dpi, 0.65 * theme.points * len(str(len(best)))
+    left = min(x for x, _ in places) - digits - box.x0 * points
+    beyond = min(side * y for _, y in places) - 1.3 * theme.points - (box.y0 if side > 0 else -box.y1) * points
+    _widen(axes, "x", "low", -left / (box.width * points))
+    _widen(axes, "y", "low" if side > 0 else "high", -beyond / (box.height * points))
     halo = [withStroke(linewidth=2.2 * theme.scale, foreground=theme.ground)]
-    side = 1 if lower_is_better(best, metric) else -1
-    last: tuple[float, float] | None = None
-    for index, cell in enumerate(best, start=1):
+    places = _number_places(axes, best, metric)
+    for index, (cell, place) in enumerate(zip(best, places, strict=True), start=1):
         at = cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0
-        here = axes.transData.transform(at) * 72 / axes.figure.dpi
+        here = axes.transData.transform(at) * points
+        axes.annotate(str(index), at, xytext=(place[0] - here[0], place[1] - here[1]), textcoords="offset points",
+                      ha="right", va="top" if side > 0 else "bottom", fontsize=theme.points, fontweight="bold",
+                      color=theme.ink, path_effects=halo, zorder=7)  # fmt: skip
+
+
+def _number_places(axes: Axes, best: Sequence[CellView], metric: str) -> list[tuple[float, float]]:
+    """Where numbers end, in points: on the lower left side, or below the number before if they would touch."""
+    theme, side = setting().theme, 1 if lower_is_better(best, metric) else -1
+    places: list[tuple[float, float]] = []
+    for cell in best:
+        x, y = axes.transData.transform((cell.value(SECONDS) or 0.0, cell.value(metric) or 0.0)) * 72 / axes.figure.dpi
         down = 5.0 * theme.scale
-        if last is not None and here[0] - last[0] < 9 * theme.scale:
-            down = max(down, side * (here[1] - last[1]) + 9.5 * theme.scale)
-        axes.annotate(str(index), at, xytext=(-4 * theme.scale, -side * down), textcoords="offset points", ha="right",
-                      va="top" if side > 0 else "bottom", fontsize=theme.points, fontweight="bold", color=theme.ink,
-                      path_effects=halo, zorder=7)  # fmt: skip
-        last = float(here[0]), float(here[1] - side * down)
+        if places and x - 4 * theme.scale - places[-1][0] < 9 * theme.scale:
+            down = max(down, side * (y - places[-1][1]) + 9.5 * theme.scale)
+        places.append((float(x) - 4 * theme.scale, float(y) - side * down))
+    return places
 
 
-def _key(axes: Axes, best: Sequence[CellView], group: Sequence[CellView], metric: str) -> None:
-    """Say beside the axes, in a column below them, what the numbered points are."""
-    theme, below = setting().theme, setting().narrow
-    lines = []
+def _widen(axes: Axes, which: Literal["x", "y"], end: Literal["low", "high"], share: float) -> None:
+    """Move one limit outwards by a share of the axis' length, on whatever scale; nothing if the share is negative."""
+    if share <= 0:
+        return
+    axis, limits = (axes.xaxis, axes.get_xlim()) if which == "x" else (axes.yaxis, axes.get_ylim())
+    low, high = axis.get_transform().transform(np.array(limits))
+    further = (high - low) * share / (1 - min(share, 0.5))
+    moved = (low - further, high) if end == "low" else (low, high + further)
+    axes.set(**{f"{which}lim": tuple(axis.get_transform().inverted().transform(np.array(moved)))})
+
+
+def _key(best: Sequence[CellView], group: Sequence[CellView], metric: str) -> list[str]:
+    """The lines that say what the numbered points are; in a column wrapped at its edge."""
+    lines, size = [], setting().theme.scale
     for index, cell in enumerate(best, start=1):
         values = f"{title(metric)} {number(cell.value(metric))}, {number(cell.value(SECONDS))} s"
-        lines.append(f"{index}  {_name(cell, group)}{': ' if below else chr(10) + '     '}{values}")
-    head = "Front, fastest first" if below else "Front, fastest first\n"
+        if setting().narrow:
+            whole, room = f"{index}  {_name(cell, group)}: {values}", int((setting().width / size - 0.5) / 0.051)
+            lines += textwrap.wrap(whole, room, subsequent_indent=" " * 5)
+        else:
+            lines += [f"{index}  {_name(cell, group)}", f"      {values}"]
+    return lines
+
+
+def _write_key(axes: Axes, lines: Sequence[str]) -> None:
+    """Beside the axes, in a column below them."""
+    theme, below = setting().theme, setting().narrow
+    head = ["Front, fastest first", *([] if below else [""])]
     size = theme.points - (1.8 if below else 1) * theme.scale
-    axes.text(*((0.0, -0.3) if below else (1.015, 1.0)), "\n".join([head, *lines]), transform=axes.transAxes, va="top",
+    axes.text(*((0.0, -0.3) if below else (1.015, 1.0)), "\n".join([*head, *lines]), transform=axes.transAxes, va="top",
               fontsize=size, color=theme.ink, linespacing=1.35)  # fmt: skip

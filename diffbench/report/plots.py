@@ -29,12 +29,13 @@ class Plots:
     CSV behind it; or, given ``ax``, draws into these axes and returns them. Common arguments:
 
     - ``model``: one model alone; needed with ``ax`` where a run has several.
-    - ``ax``: matplotlib axes to draw into. Names of samplers are in a legend then.
-    - ``theme``: ``paper``, ``talk`` or ``dark``; ``width``: ``text``, ``column`` (7 and 3.3 inches in a paper) or
-      inches. Of no effect on the size of axes that are given.
+    - ``ax``: matplotlib axes to draw into. Names of samplers are in a legend inside them then.
+    - ``theme``: ``paper``, ``talk`` or ``dark``, for whole figures only; ``width``: ``text``, ``column`` (7 and 3.3
+      inches in a paper) or inches. Of no effect on the size of axes that are given.
 
-    Raises UsageError where nothing can be drawn, for an unknown model, metric, theme or width, and for ``ax`` where
-    scores don't compare or costs are of several machines, which one pair of axes can't hold.
+    Raises UsageError where nothing can be drawn, for an unknown model, metric, theme or width, for another theme than
+    ``paper`` with ``ax``, and for ``ax`` where scores don't compare or costs are of several machines, which one pair of
+    axes can't hold.
     """
 
     run: RunFolder
@@ -151,7 +152,9 @@ def _drawn(
     draw: Callable[[], Figure | None], tell: Callable[[], Told], ax: Axes | None, theme: str, width: str | float,
     nothing: str,
 ) -> Figure | Axes:  # fmt: skip
-    with style(theme, width):
+    if ax is not None and theme != "paper":
+        raise UsageError(f"theme {theme!r} is for whole figures; axes that are given keep their own look: leave it out")
+    with style(theme, width if ax is None else _inches(ax)):
         figure = draw()
         if figure is None:
             raise UsageError(nothing)
@@ -161,3 +164,10 @@ def _drawn(
     if isinstance(figure, Drawn):
         figure.behind, figure.signatures = tell()
     return figure
+
+
+def _inches(ax: Axes) -> float:
+    """The width of axes that are given, as far as it is one that a figure can have."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return min(20.0, max(2.0, float(ax.get_position().width * figure.get_figwidth())))

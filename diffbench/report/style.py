@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import ceil, floor, log10
 from typing import Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.scale import SymmetricalLogTransform
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from diffbench.inert import printable
 from diffbench.report.folder import RunFolder
@@ -107,9 +109,41 @@ def log_axis(axes: Axes, which: str, low: float, high: float, inches: float, tic
     steps = next((choice for choice, gap in zip(choices, closest, strict=True) if gap * decade >= 1), (1.0,))
     axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
+    inside = [s * 10.0**p for p in range(floor(log10(low)), floor(log10(high)) + 1) for s in steps]
+    if not ticks and sum(low <= tick <= high for tick in inside) < 2:
+        ticks = _close_ticks(low, high, inches, which == "x")
     axis.set_major_locator(FixedLocator(list(ticks)) if ticks else LogLocator(subs=steps, numticks=30))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+
+
+def _close_ticks(low: float, high: float, inches: float, across: bool) -> list[float]:
+    """As many round values between ends less than a decade apart as have room for their labels, at least two."""
+    found: list[float] = []
+    for count in range(7, 0, -1):
+        found = [float(tick) for tick in MaxNLocator(count).tick_values(low, high) if low <= tick <= high]
+        longest = max((len(f"{tick:.10g}") for tick in found), default=0)
+        room = setting().theme.scale * (0.1 + 0.07 * longest if across else 0.2)
+        gaps = [inches * log10(b / a) / log10(high / low) for a, b in zip(found, found[1:], strict=False)]
+        if len(found) == 2 or (gaps and min(gaps) >= room):
+            return found
+    return found
+
+
+def signed_axis(axes: Axes, low: float, high: float, within: float, inches: float) -> None:
+    """A y axis from low to high that is linear between -``within`` and ``within`` and logarithmic outside."""
+    to = SymmetricalLogTransform(10, within, 1)
+    ends = to.transform(np.array([low, high]))
+    room = 0.04 * (ends[1] - ends[0])
+    low, high = map(float, to.inverted().transform(ends + np.array([-room, room])))
+    axes.set_yscale("symlog", linthresh=within)
+    axes.set_ylim(low, high)
+    powers = [within * 10**k for k in range(1 + max(0, floor(log10(max(-low, high, within) / within) + 1e-9)))]
+    every = ceil(2 * len(powers) * 0.2 * setting().theme.scale / inches)
+    ticks = [0.0, *powers[::every], *(-power for power in powers[::every])]
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
 
 
 def decades(axis: Axis, most: int = 12) -> None:
@@ -131,7 +165,15 @@ def legend(figure: Figure, *rows: Sequence[Line2D], axes: Axes | None = None) ->
     rows = tuple(row for row in rows if row)
     if axes is not None:
         if rows:
-            axes.legend(handles=[handle for row in rows for handle in row], loc="best", frameon=False)
+            axes.legend(
+                handles=[handle for row in rows for handle in row],
+                loc="best",
+                edgecolor="none",
+                framealpha=0.7,
+                labelspacing=0.3,
+                handlelength=1.8,
+                fontsize=setting().theme.points - setting().theme.scale,
+            )
         return
     columns = max((len(row) for row in rows), default=0)
     while columns > 1 and _legend_width(rows, columns) > figure.get_figwidth() - 0.1:

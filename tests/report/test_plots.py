@@ -1,5 +1,6 @@
 """``results.plot``: matplotlib objects that hold the run's own numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -42,6 +43,82 @@ def test_into_axes_of_ones_own(results):
     assert left.get_legend() is not None and right.get_ylabel() == "FID" and left.get_xscale() == "log"
     with pytest.raises(UsageError, match="3 panels don't fit"):
         results.plot.fid_vs_nfe(ax=left)
+
+
+@pytest.mark.parametrize("name", ["metric_vs_seconds", "pareto"])
+def test_on_given_axes_everything_is_named_inside_them(results, name):
+    figure = Figure(figsize=(3.3, 2.5))
+    axes = figure.subplots()
+    getattr(results.plot, name)("fid", model="ddpm-mnist", ax=axes)
+    assert {"ddim", "heun", "dpmpp-2m"} <= {text.get_text() for text in axes.get_legend().get_texts()}
+    assert not axes.texts and axes.get_title("left") == "ddpm-mnist  (ddpm)"
+    with pytest.raises(UsageError, match="theme 'dark' is for whole figures"):
+        getattr(results.plot, name)("fid", model="ddpm-mnist", ax=axes, theme="dark")
+
+
+def test_one_outlier_does_not_hide_scores_of_both_signs(new_run, tmp_path):
+    def outlier(rows):
+        first = rows[0]
+        value = (
+            16.0
+            if (first.sampler, first.budget) == ("heun", 5)
+            else {5: 0.05, 10: 0.02, 20: 0.003}.get(first.budget, -0.004)
+        )
+        return [
+            replace(r, value=value, ci_low=value - 0.01, ci_high=value + 0.01)
+            if r.metric == "kid" and r.status == "ok"
+            else r
+            for r in rows
+        ]
+
+    plot = diffbench.read(new_run(tmp_path / "run", outlier, models=("vp-mnist",), images=False)).plot
+    for axes in (plot.metric_vs_nfe("kid").axes[0], plot.pareto("kid", width="column").axes[0]):
+        assert axes.get_yscale() == "symlog" and axes.get_ylabel() == "KID (linear within ±0.01)"
+        heights = axes.transAxes.inverted().transform(axes.transData.transform([(1, -0.004), (1, 0.05), (1, 16.0)]))[
+            :, 1
+        ]
+        assert 0 < heights[0] and heights[1] - heights[0] > 0.2 and heights[2] < 1
+        assert len([tick for tick in axes.get_yticks() if axes.get_ylim()[0] <= tick <= axes.get_ylim()[1]]) >= 4
+    assert plot.metric_vs_nfe("is").axes[0].get_ylabel() == "IS (higher is better)"
+
+
+@pytest.mark.parametrize("spread", [1.02, 1.3, 3.0, 40.0])
+@pytest.mark.parametrize("width", ["text", "column"])
+def test_tick_labels_of_any_range_are_two_at_least_and_do_not_touch(new_run, tmp_path, spread, width):
+    def near(rows):
+        seconds = 0.25 * spread ** (rows[0].budget / 50)
+        ends = {"value": seconds, "ci_low": seconds * 0.999, "ci_high": seconds * 1.001}
+        return [replace(r, **ends) if r.metric == "seconds_per_image" else r for r in rows]
+
+    run = diffbench.read(new_run(tmp_path / "run", near, models=("ddpm-mnist",), images=False))
+    figure = run.plot.pareto(width=width)
+    axes = figure.axes[0]
+    shown = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    shown = [box for box in shown if axes.bbox.x0 <= (box.x0 + box.x1) / 2 <= axes.bbox.x1]
+    assert len(shown) >= 2 and all(a.x1 < b.x0 for a, b in zip(shown, shown[1:], strict=False))
+
+
+@pytest.mark.parametrize(("theme", "least"), [("paper", 2.6), ("talk", 4.3)])
+def test_a_front_says_how_wide_it_must_be(results, theme, least, recwarn):
+    with pytest.raises(
+        UsageError, match=rf"width 2: a Pareto front .* at least {least - 0.1 * (theme == 'talk'):.1f} inches"
+    ):
+        results.plot.pareto(width=2.0, theme=theme)
+    figure = results.plot.pareto(width=least, theme=theme)
+    (key,) = [text for text in figure.axes[0].texts if text.get_text().startswith("Front")]
+    assert key.get_window_extent().x1 <= figure.bbox.x1 and figure.axes[0].bbox.height > 0.2 * figure.bbox.height
+    assert not [one for one in recwarn if "constrained_layout" in str(one.message)]
+
+
+@pytest.mark.parametrize("width", ["text", "column"])
+def test_numbers_of_the_front_lie_inside_the_axes(results, width):
+    figure = results.plot.pareto(width=width)
+    for axes in figure.axes:
+        numbers = [text for text in axes.texts if text.get_text().isdigit()]
+        assert len(numbers) >= 3
+        for number in numbers:
+            box = number.get_window_extent()
+            assert box.x0 >= axes.bbox.x0 and box.y0 >= axes.bbox.y0 and box.y1 <= axes.bbox.y1
 
 
 @pytest.mark.parametrize("name", ["pareto", "metric_vs_nfe", "metric_vs_seconds", "fid_vs_nfe", "fid_vs_seconds"])
@@ -94,8 +171,6 @@ def test_tables_in_other_formats(results, tmp_path):
 
 
 def test_a_notebook_shows_the_table_first_and_nothing_acts(new_run, tmp_path):
-    from dataclasses import replace
-
     def hostile(rows):
         if rows[0].sampler == "ddim":
             return [replace(r, sampler="<script>alert(1)</script>") for r in rows]
@@ -108,8 +183,6 @@ def test_a_notebook_shows_the_table_first_and_nothing_acts(new_run, tmp_path):
 
 
 def test_a_notebook_says_why_nothing_was_scored(new_run, tmp_path):
-    from dataclasses import replace
-
     def unscored(rows):
         gone = {"value": None, "se": None, "ci_low": None, "ci_high": None, "reason": "no extractor <b>"}
         return [replace(row, **gone) if row.unit is None else row for row in rows] if rows[0].sampler == "ddim" else []
