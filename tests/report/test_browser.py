@@ -19,6 +19,16 @@ HOSTILE = (
 # Parts whose number depends on what is drawn, not on a name: marks of charts, and what the zoom held.
 INSIDE = frozenset("path line text circle canvas figure figcaption option div h2 p label output input button".split())
 
+# of every chart, from which pixel to which the labels of its ticks go: across, and up
+TICKS = """
+() => [...document.querySelectorAll("#panels svg, #front svg, #cost-panels svg")].map((svg) =>
+  [["middle", "left", "right"], ["end", "top", "bottom"]].map(([anchor, from, to]) =>
+    [...svg.querySelectorAll(`g[aria-hidden] > text:not(.title)[text-anchor=${anchor}]`)].map((e) => {
+      const box = e.getBoundingClientRect();
+      return [box[from], box[to]];
+    }).sort((a, b) => a[0] - b[0])))
+"""
+
 
 @pytest.fixture(scope="module")
 def page_file(made_run, tmp_path_factory):
@@ -212,6 +222,35 @@ def test_figures_change_with_their_controls(page):
     assert fronts == page.locator("#front-key li").count() > 0
     page.locator("#cost-controls").get_by_label("Cost in").select_option("seconds")
     assert "s/image" in page.locator("#cost-panels g[role=img]").first.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_every_axis_has_two_ticks_that_do_not_touch_whatever_the_range(browser, new_run, tmp_path, width):
+    def change(rows):
+        first = rows[0]
+        kid = (
+            16.0
+            if (first.sampler, first.budget) == ("heun", 5)
+            else {5: 0.05, 10: 0.02, 20: 0.003}.get(first.budget, -0.004)
+        )
+        values = {"fid": 4.9 + first.budget / 1000, "kid": kid, "seconds_per_image": 0.25 + first.budget / 5000}
+        near = {name: {"value": v, "ci_low": v - 1e-4, "ci_high": v + 1e-4} for name, v in values.items()}
+        return [replace(row, **near.get(row.metric, {})) for row in rows]
+
+    run = new_run(tmp_path / "run", change, models=("ddpm-mnist",), images=False)
+    draw(run)
+    with opened(browser, run / "report.html", width, 800) as page:
+        page.wait_for_selector("#panels svg")
+        controls = page.locator("#chart-controls")
+        for metric, by in (("fid", "nfe"), ("fid", "seconds"), ("kid", "seconds")):
+            controls.get_by_label("Metric").select_option(metric)
+            controls.get_by_label("against").select_option(by)
+            for across, along in page.evaluate(TICKS):
+                for boxes in (across, along):
+                    assert len(boxes) >= 2
+                    assert all(a[1] <= b[0] for a, b in zip(boxes, boxes[1:], strict=False)), (metric, by, boxes)
+        ticks = page.locator("#panels svg text[text-anchor=end]").all_text_contents()
+        assert {"0", "1", "10"} <= set(ticks), "the linear part and the decades above it are in sight"
 
 
 def test_the_theme_can_be_chosen_and_is_remembered(browser, page_file):

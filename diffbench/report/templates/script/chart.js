@@ -1,4 +1,5 @@
-// One chart as inline SVG: lines, bands and marks on axes that are logarithmic where all values are positive.
+// One chart as inline SVG: lines, bands and marks on axes that are logarithmic where all values are positive, and beyond a
+// linear part where values of both signs differ by more than two decades.
 const MARKS = [
   "M0 -4.6A4.6 4.6 0 1 1 0 4.6A4.6 4.6 0 1 1 0 -4.6Z", "M-4.1 -4.1H4.1V4.1H-4.1Z", "M0 -5.2L5 4H-5Z", "M0 -5.6L5 0L0 5.6L-5 0Z",
   "M0 5.2L5 -4H-5Z", "M-1.7 -5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7Z",
@@ -17,18 +18,31 @@ function mark(parent, line, fill = "full", size = 1) {
 
 function axis(values, pixels, ticks) {
   const known = values.filter((value) => value !== null && Number.isFinite(value));
-  let low = Math.min(...known), high = Math.max(...known);
-  const log = low > 0;
-  if (log) {
-    const room = Math.max(high / low, 1.6) ** 0.06;
-    low /= room; high *= room;
-  } else {
-    const room = 0.06 * (high - low || Math.abs(high) || 1);
-    low -= room; high += room;
-  }
-  const at = log ? (v) => (Math.log(Math.max(v, 1e-300) / low) / Math.log(high / low)) * pixels
-    : (v) => ((v - low) / (high - low)) * pixels;
-  return { low, high, log, at, ticks: apart(ticks || (log ? logTicks(low, high) : linearTicks(low, high)), at, low, high, pixels) };
+  const log = Math.min(...known) > 0, within = log ? 0 : linearWithin(known);
+  const to = log ? (v) => Math.log(Math.max(v, 1e-300)) : within
+    ? (v) => (Math.abs(v) <= within ? v / within : Math.sign(v) * (1 + Math.log10(Math.abs(v) / within))) : (v) => v;
+  const from = log ? Math.exp : within ? (u) => (Math.abs(u) <= 1 ? u * within : Math.sign(u) * within * 10 ** (Math.abs(u) - 1)) : (u) => u;
+  const first = to(Math.min(...known)), last = to(Math.max(...known));
+  const room = 0.06 * (log ? Math.max(last - first, Math.log(1.6)) : last - first || Math.abs(last) || 1);
+  const low = from(first - room), high = from(last + room);
+  const at = (v) => ((to(v) - first + room) / (last - first + 2 * room)) * pixels;
+  const round = within ? signedTicks(within, high, low) : log ? logTicks(low, high) : linearTicks(low, high);
+  // where the range is small, or no given tick lies inside, the first choice can leave one or none
+  const choices = [...(ticks ? [ticks] : []), round, linearTicks(low, high)].map((choice) => apart(choice, at, low, high, pixels));
+  return { low, high, log, at, ticks: choices.find((choice) => choice.length > 1) || choices[0] };
+}
+
+// The power of ten below which values of both signs are told apart on a linear scale; 0 where that does for all.
+function linearWithin(values) {
+  const sizes = values.map(Math.abs).filter((size) => size > 0).sort((a, b) => a - b);
+  const within = sizes.length ? 10 ** Math.floor(Math.log10(sizes[sizes.length >> 1])) : 0;
+  return within && sizes.at(-1) > 100 * within ? within : 0;
+}
+
+function signedTicks(within, high, low) {
+  const found = [0];
+  for (let power = Math.round(Math.log10(within)); 10 ** power <= Math.max(high, -low); power++) found.push(Number(`1e${power}`), Number(`-1e${power}`));
+  return found;
 }
 
 function logTicks(low, high) {
@@ -51,9 +65,9 @@ function linearTicks(low, high) {
 // Those of the ticks, the first first, whose labels leave each other room.
 function apart(ticks, at, low, high, pixels) {
   const kept = [];
+  const room = (a, b) => (pixels > 0 ? Math.max(34, 3.3 * (tickText(a).length + tickText(b).length) + 8) : 20);
   for (const tick of ticks) {
-    const room = pixels > 0 ? 34 : 20;
-    if (tick >= low && tick <= high && kept.every((k) => Math.abs(at(k) - at(tick)) >= room)) kept.push(tick);
+    if (tick >= low && tick <= high && kept.every((k) => Math.abs(at(k) - at(tick)) >= room(k, tick))) kept.push(tick);
   }
   return kept;
 }
