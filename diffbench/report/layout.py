@@ -31,7 +31,7 @@ def panel_width(panels: int) -> float:
     return width / (1 if setting().narrow else max(2, column_count(panels))) - 0.25 * theme.scale
 
 
-def panels(count: int, share_y: bool, axes: Axes | None = None) -> tuple[Figure, list[Axes]]:
+def panels(count: int, share_y: bool, axes: Axes | None = None, share_x: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, or the one that ``axes`` are in. Raises UsageError if they can't hold as many."""
     if axes is not None:
         if count > 1:
@@ -44,7 +44,7 @@ def panels(count: int, share_y: bool, axes: Axes | None = None) -> tuple[Figure,
     width = setting().width * (0.62 if count == 1 and not setting().narrow else 1.0)
     high = 1.75 if setting().narrow else 2.25
     figure = Drawn(figsize=(width, (high * rows + 0.65) * theme.scale**0.5), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)
+    grid = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False)
     found: list[Axes] = list(grid.flat)
     for index, spare in enumerate(found[count:], start=count):
         spare.remove()
@@ -64,7 +64,7 @@ def panel_heading(panel: Panel, panels: int) -> str:
     if not panel.told:
         return heading(panel.model, panel.cells[0].family, panels)
     room = _room(panels)
-    return f"{shorten(panel.model, room)}\n{shorten(panel.told, room + 4)}"
+    return f"{shorten(panel.model, room)}\n{shorten(panel.told, room)}"
 
 
 def _room(panels: int) -> int:

@@ -93,7 +93,8 @@ def _pictures(run: RunFolder, files: set[str]) -> list[Picture]:
             iso_stem(metric),
             f"Evaluations per sample at which a sampler first reaches a given {name}; between two measured budgets its "
             "curve is taken as straight in log cost and log score. Bands are where the curves of the better and the "
-            "worse ends of the 95% intervals reach it, cut off at the measured budgets.",
+            "worse ends of the 95% intervals reach it, cut off at the measured budgets. "
+            "An axis ends at the worst score that two samplers reach so.",
             f"Evaluations needed against the {name} to reach, one panel a model",
         ),
     ]

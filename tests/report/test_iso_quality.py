@@ -1,12 +1,17 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffbench.report.answers import curves
+from diffbench.report.folder import open_run
 from diffbench.report.frame import Measured
+from diffbench.report.iso_figure import iso_quality
 from diffbench.report.iso_quality import Point, band, needed, standing, targets
+from diffbench.report.themes import style
 
 
 def score(value, low=None, high=None):
@@ -163,3 +168,30 @@ def test_an_exact_cost_and_an_equal_one():
     costs = [score(10), score(10), score(20)]
     scores = [score(5, 4, 6), score(9, 8, 10), score(5.5, 4.5, 6.5)]
     assert standing(costs, scores) == ["front", "dominated", "open"]
+
+
+def test_an_outlier_presses_no_panel_and_each_says_what_sets_it_apart(new_run, tmp_path, monkeypatch):
+    def change(rows):
+        values = {"ddim": 6.0, "heun": 5.0, "dpmpp-2m": 4.5, "euler-maruyama": 7.0}
+        first = rows[0]
+        fid = values[first.sampler] + 20 / first.budget
+        if (first.model, first.sampler, first.budget) == ("vp-mnist", "heun", 5):
+            fid = 400.0
+        n = 96 if first.model == "vp-mnist" else 160
+        scored = {"value": fid, "ci_low": fid - 0.1, "ci_high": fid + 0.1}
+        rows = [replace(r, n=n, signature=r.signature and r.signature.replace("160", str(n))) for r in rows]
+        return [replace(r, **scored if r.metric == "fid" and r.status == "ok" else {}) for r in rows]
+
+    run = open_run(new_run(tmp_path / "run", change, images=False))
+    saved = []
+    monkeypatch.setattr("diffbench.report.iso_figure.save", lambda figure, *rest: saved.append(figure) or [])
+    with style():
+        iso_quality(run, "fid", curves(run, "fid"), tmp_path)
+        saved[0].draw_without_rendering()
+    for axes, n in zip(saved[0].axes, (160, 160, 96), strict=True):
+        low, high = axes.get_xlim()
+        assert low < 4.9 + 0.1 and high < 14, "to where two samplers have curves"
+        assert axes.get_title("left").endswith(f"n = {n}") and axes.get_xlabel() == "FID to reach"
+        assert (
+            sum(label.get_visible() and low < label.get_position()[0] < high for label in axes.get_xticklabels()) >= 2
+        )
