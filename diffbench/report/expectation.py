@@ -8,10 +8,9 @@ from typing import Any
 
 from diffbench.catalog import COSTS, METRICS
 from diffbench.comparison.expectation import Expected, summary
-from diffbench.document.words import swept
 from diffbench.errors import StoreError
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import Measured, title, with_interval
+from diffbench.report.frame import Measured, called, title, with_interval
 from diffbench.report.tables import Entry, Table
 
 _MOST_NAMED = 4
@@ -55,7 +54,15 @@ def expectations_table(found: Sequence[Expected]) -> Table:
     for index, one in enumerate(found):
         if not index or found[index - 1].model != one.model:
             groups.append(index)
-        texts = (one.model, _sampler(one), _budget(one), title(one.metric), _expected(one), _measured(one), one.verdict)
+        texts = (
+            one.model,
+            called(one.sampler, one.options),
+            _budget(one),
+            title(one.metric),
+            _expected(one),
+            _measured(one),
+            one.verdict,
+        )
         rows.append((*(Entry(text, one.fails) for text in texts), Entry(one.source)))
     columns = ("model", "sampler", "budget", "metric", "expected", "measured", "verdict", "source")
     return Table(columns, tuple(rows), (4, 5), tuple(groups))
@@ -85,13 +92,12 @@ def _rows(found: Sequence[Expected], total: int) -> str:
     """``all 9 rows``, or the first of them by name: ``ddpm-mnist · ddim @ NFE 10, FID``."""
     if len(found) == total > 1:
         return f"all {total} rows"
-    named = [f"{one.model} · {_sampler(one)} @ {_budget(one)}, {title(one.metric)}" for one in found[:_MOST_NAMED]]
+    named = [
+        f"{one.model} · {called(one.sampler, one.options)} @ {_budget(one)}, {title(one.metric)}"
+        for one in found[:_MOST_NAMED]
+    ]
     more = [f"{len(found) - _MOST_NAMED} more rows"] if len(found) > _MOST_NAMED else []
     return "; ".join(dict.fromkeys([*named, *more]))
-
-
-def _sampler(one: Expected) -> str:
-    return " ".join([one.sampler, *(swept(key, value) for key, value in one.options.items())])
 
 
 def _budget(one: Expected) -> str:

@@ -66,12 +66,12 @@ class CellView:
     @property
     def series(self) -> str:
         """The suite's sampler id and the swept options: what a cell is called in tables."""
-        return _called(self.sampler, json.loads(self.options))
+        return called(self.sampler, json.loads(self.options))
 
     @property
     def line(self) -> str:
         """Name of the line in a figure that this cell lies on: an adaptive sampler moves along it by its tolerances."""
-        return _called(self.sampler, self.line_options)
+        return called(self.sampler, self.line_options)
 
     @property
     def line_options(self) -> dict[str, Any]:
@@ -82,12 +82,12 @@ class CellView:
     @property
     def sampler_name(self) -> str:
         """The sampler with its own swept options, whatever variant of the model it samples, and to what tolerance."""
-        return _called(self.sampler, {key: value for key, value in self.line_options.items() if key not in AXES})
+        return called(self.sampler, {key: value for key, value in self.line_options.items() if key not in AXES})
 
     @property
     def variant(self) -> str:
         """The swept options of its model: ``dtype=bfloat16``; empty where nothing of it was swept."""
-        return _called("", {key: value for key, value in self.line_options.items() if key in AXES})
+        return called("", {key: value for key, value in self.line_options.items() if key in AXES})
 
     def __getitem__(self, metric: str) -> Measured:
         return self.scores.get(metric, _ABSENT)
@@ -109,7 +109,8 @@ class CellView:
         return f"{self.series} @ {self.budget_label}"
 
 
-def _called(sampler: str, options: Mapping[str, Any]) -> str:
+def called(sampler: str, options: Mapping[str, Any]) -> str:
+    """A sampler's id, or none, with the options that were swept: ``ddim eta=0.5, dtype=bfloat16``."""
     return " ".join([sampler, ", ".join(swept(key, value) for key, value in options.items())]).strip()
 
 

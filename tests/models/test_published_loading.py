@@ -1,6 +1,7 @@
 """Published cards, from a folder of weights to images by the command; small networks in the place of large ones."""
 
 import socket
+from collections import defaultdict
 
 import pytest
 import torch
@@ -81,11 +82,13 @@ def test_without_its_files_a_suite_is_planned_but_not_run(suite, tmp_path, monke
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     planned = CliRunner().invoke(cli, ["plan", f"published/{suite}", "--on", "a100", "--out", str(tmp_path / "run")])
     assert planned.exit_code == 0 and "time: about" in planned.output
-    cards = {
-        choice.read_card().name: choice.read_card() for choice in read_suite(find_suite(f"published/{suite}")).models
-    }
+    cards, ids = {}, defaultdict(list)
+    for choice in read_suite(find_suite(f"published/{suite}")).models:
+        cards[choice.read_card().name] = choice.read_card()
+        ids[choice.read_card().name].append(choice.id)
     for name, card in cards.items():
-        (line,) = [line for line in planned.output.splitlines() if line.startswith(f"to fetch first: {name}: ")]
+        begin = f"to fetch first: {', '.join(ids[name])}: "
+        (line,) = [line for line in planned.output.splitlines() if line.startswith(begin)]
         assert all(file in line for file in card.checkpoint.files)
         assert str(tmp_path / "none" / name) in line or card.checkpoint.source in line
     run = CliRunner().invoke(cli, ["run", f"published/{suite}", "--out", str(tmp_path / "run"), "--allow-code"])

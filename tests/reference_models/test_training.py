@@ -45,6 +45,7 @@ CARD_KEYS = [
     "reference",
     "extractor",
     "sha256",
+    "flops",
     "source",
     "license",
 ]

@@ -281,10 +281,10 @@ def test_everything_has_a_name_a_place_and_a_ring(page, told):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     for _ in range(60):
-        told = page.evaluate(RING)
-        stops[told[0]] += 1
-        if told[0] != "BODY" and not told[1]:
-            ringless.append(told[2])
+        stop = page.evaluate(RING)
+        stops[stop[0]] += 1
+        if stop[0] != "BODY" and not stop[1]:
+            ringless.append(stop[2])
         page.keyboard.press("Tab")
     assert ringless == [] and len(stops) >= 5
     told(f"page: {sum(stops.values())} tab stops with a ring, {len(ids)} ids, {len(levels)} headings")
