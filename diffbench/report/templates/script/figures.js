@@ -34,8 +34,8 @@ function legend(redraw) {
 
 function budgetTicks(cells) {
   const often = new Map();
-  for (const { nfe } of cells) if (nfe > 0) often.set(nfe, (often.get(nfe) || 0) + 1);
-  return [...often.keys()].sort((a, b) => often.get(b) - often.get(a) || a - b);
+  for (const { nfe, order: [adaptive] } of cells) if (nfe > 0 && !adaptive) often.set(nfe, (often.get(nfe) || 0) + 1);
+  return !often.size ? null : [...often.keys()].sort((a, b) => often.get(b) - often.get(a) || a - b);
 }
 
 function panels(metric, by) {
