@@ -28,6 +28,8 @@ from diffbench.report.style import Look, legend, log_axis, looks, shorten
 from diffbench.report.themes import setting, tint
 
 _LEAST = 2.6  # inches for a key with text of 8 points
+_LINE = 1.35 / 72  # inches a line of the key takes for each point of its text
+_MOST = 24  # cells in a key
 FillStyle = Literal["full", "left", "right", "bottom", "top", "none"]
 _FILLS: tuple[FillStyle, ...] = ("full", "none", "left", "top", "right", "bottom")  # one a model
 
@@ -114,13 +116,14 @@ def pareto_figure(run: RunFolder, metric: str, axes: Axes | None = None) -> Figu
 
 
 def _stacked(count: int, axes: Axes | None, longest: int) -> tuple[Figure, list[Axes]]:
-    """One panel above the other; in a column with room below each for a key of ``longest`` lines."""
+    """One panel above the other; with room beside or, in a column, below each for a key of ``longest`` lines."""
     if axes is not None:
         return panels(count, share_y=False, axes=axes)
     theme, width = setting().theme, setting().width
     if width < (least := _LEAST * theme.scale):
         raise UsageError(f"width {width:g}: a Pareto front in the theme {theme.name} takes at least {least:.1f} inches")
-    high = (2.6 + 0.15 * longest) * theme.scale if setting().narrow else 3.6 * theme.scale**0.5
+    beside = _LINE * (theme.points - theme.scale) * (longest + 2)
+    high = (2.6 + 0.15 * longest) * theme.scale if setting().narrow else max(3.6 * theme.scale**0.5, beside)
     figure = Drawn(figsize=(width, high * count + 0.6 * theme.scale), layout="constrained")
     return figure, list(figure.subplots(count, 1, squeeze=False).flat)
 
@@ -240,14 +243,14 @@ def _widen(axes: Axes, which: Literal["x", "y"], end: Literal["low", "high"], sh
 def _key(best: Sequence[CellView], group: Sequence[CellView], metric: str) -> list[str]:
     """The lines that say what the numbered points are; in a column wrapped at its edge."""
     lines, size = [], setting().theme.scale
-    for index, cell in enumerate(best, start=1):
+    for index, cell in enumerate(best[:_MOST], start=1):
         values = f"{title(metric)} {number(cell.value(metric))}, {number(cell.value(SECONDS))} s"
         if setting().narrow:
             whole, room = f"{index}  {_name(cell, group)}: {values}", int((setting().width / size - 0.5) / 0.051)
             lines += textwrap.wrap(whole, room, subsequent_indent=" " * 5)
         else:
             lines += [f"{index}  {_name(cell, group)}", f"      {values}"]
-    return lines
+    return [*lines, f"and {len(best) - _MOST} more"] if len(best) > _MOST else lines
 
 
 def _write_key(axes: Axes, lines: Sequence[str]) -> None:
