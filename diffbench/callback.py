@@ -14,7 +14,6 @@ from diffbench.errors import UsageError
 if TYPE_CHECKING:
     from diffbench.comparison.compare import Comparison
     from diffbench.finished import Results
-    from diffbench.models.own_model import OwnModel
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,16 @@ class Callback:
     def __post_init__(self) -> None:
         if self.every < 1 or self.samples < 1:
             raise UsageError("a callback needs every and samples of 1 or more")
-        if not (self._makes_it or isinstance(self.model, str | Mapping)):
-            from diffbench.models.own_model import own_model
+        if not self._makes_it:
+            self._check_scores(self.model)
 
-            self._check_scores(own_model("of the callback", self.model))
+    def _check_scores(self, given: Any) -> None:
+        """Raise UsageError where the model is none, or none of the metrics can be computed of it."""
+        if isinstance(given, str | Mapping):  # a model's card says that, when it is read
+            return
+        from diffbench.models.own_model import own_model
 
-    def _check_scores(self, model: OwnModel) -> None:
-        """Raise UsageError where none of the metrics can be computed."""
+        model = own_model("of the callback", given)
         names = [one if isinstance(one, str) else str(one.get("metric")) for one in self.metrics]
         needing = [name for name in names if name in METRICS and METRICS[name].needs_extractor]
         if needing == names and model.reference is None and model.extractor is None:
@@ -128,11 +130,10 @@ class Callback:
         """Evaluate now."""
         given = self.samplers
         chosen = given if isinstance(given, Mapping) else {name: name for name in given}
-        model = self.model() if self._makes_it else self.model
-        if not isinstance(model, str | Mapping):
-            from diffbench.models.own_model import own_model
-
-            self._check_scores(own_model("of the callback", model))
+        model = self.model
+        if self._makes_it:
+            model = self.model()
+            self._check_scores(model)
         found = run(
             {"name": "training", "seed": self.seed},
             Path(self.out) / f"step-{step:08d}",

@@ -38,6 +38,11 @@ def card_paths() -> dict[str, Path]:
     return {path.parent.name: path for path in found}
 
 
+def references() -> dict[str, Path]:
+    """The JSON files of the shipped references, by name."""
+    return {path.stem: path for path in sorted((reference_models() / "references").glob("*.json"))}
+
+
 def is_published(card: Path) -> bool:
     """Whether a shipped card is of a published checkpoint, whose files a user has to fetch."""
     return card.parent.parent.name == PUBLISHED

@@ -141,7 +141,8 @@ def _lines(path: Path | None) -> list[str] | None:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    from diffbench.report.frame import number, title
+    from diffbench.report.frame import title
+    from diffbench.report.measured import number
 
     ends = [number(row[name], 5) for name in ("ci_low", "ci_high")]
     interval = "–" if row["ci_low"] is None else " to ".join(ends)

@@ -7,18 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import (
-    SECONDS,
-    CellView,
-    Measured,
-    lower_is_better,
-    models,
-    number,
-    title,
-    unique,
-    with_interval,
-)
+from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, title, unique
 from diffbench.report.iso_quality import Cost, Needed, Point, Standing, needed, standing, targets
+from diffbench.report.measured import Measured, number, with_interval
 from diffbench.report.tables import Entry, Table
 
 

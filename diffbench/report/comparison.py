@@ -14,7 +14,8 @@ from diffbench.comparison.join import cell_key, label
 from diffbench.comparison.ranking import Ranking
 from diffbench.document.words import counted
 from diffbench.inert import markdown_text, printable
-from diffbench.report.frame import number, short_title, signed, title
+from diffbench.report.frame import short_title, signed, title
+from diffbench.report.measured import number
 from diffbench.report.tables import Entry, Table, markdown
 
 _WORDS = ("WORSE", "INCONCLUSIVE", "BETTER", "SAME")

@@ -14,8 +14,9 @@ from diffbench.report.convergence import orders_table, solver_errors
 from diffbench.report.expectation import Expectations, expectations
 from diffbench.report.findings import Agreement, Best, agreements, asked_once, best_per_budget
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, main_metric, models, quality_metrics, title, unique, with_interval
+from diffbench.report.frame import CellView, main_metric, models, quality_metrics, title, unique
 from diffbench.report.gaps import gaps, listed_budgets, unscored, why_missing, without_interval
+from diffbench.report.measured import with_interval
 from diffbench.report.notes import notes
 from diffbench.report.tables import Entry, Table, best_table, results_table
 

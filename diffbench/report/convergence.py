@@ -17,8 +17,9 @@ from diffbench.document.words import slug
 from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, evaluations, line
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, Measured, models, quality_metrics, title, unique, value_and_half_width
+from diffbench.report.frame import CellView, models, quality_metrics, title, unique
 from diffbench.report.layout import column_count, heading, panels
+from diffbench.report.measured import Measured, value_and_half_width
 from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import Look, decades, legend, log_axis, looks, shorten_apart
 from diffbench.report.tables import Entry, Table

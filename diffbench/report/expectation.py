@@ -10,7 +10,8 @@ from diffbench.catalog import COSTS, METRICS
 from diffbench.comparison.expectation import Expected, summary
 from diffbench.errors import StoreError
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import Measured, called, title, with_interval
+from diffbench.report.frame import called, title
+from diffbench.report.measured import Measured, with_interval
 from diffbench.report.tables import Entry, Table
 
 _MOST_NAMED = 4

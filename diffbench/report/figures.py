@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 
 from diffbench.report.direct import End, label_ends, label_levels
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import SECONDS, CellView, Measured, number, scale, unique
+from diffbench.report.frame import SECONDS, CellView, scale, unique
 from diffbench.report.layout import column_count as column_count
 from diffbench.report.layout import evaluation_ticks, metric_axis, metric_label, panel_heading, panel_width, panels
 from diffbench.report.layout import heading as heading
+from diffbench.report.measured import Measured, number
 from diffbench.report.panels import Panel, by_model
 from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import STOCHASTIC, Look, legend, log_axis, looks

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, alike, lower_is_better, models, number, scale, title, with_interval
-from diffbench.report.measured import joined
+from diffbench.report.frame import CellView, lower_is_better, models, scale, title
+from diffbench.report.measured import alike, joined, number, with_interval
 
 Worse = Callable[[Sequence[CellView], str], list[bool | None] | None]
 """(cells, metric) -> for each whether another is better by a paired test, None for one that none can be made of; None

@@ -13,11 +13,7 @@ import pandas as pd
 from diffbench.catalog import COSTS, METRICS, TOLERANCES
 from diffbench.comparison.paired import Difference
 from diffbench.document.words import swept
-from diffbench.report.measured import Measured as Measured
-from diffbench.report.measured import alike as alike
-from diffbench.report.measured import number as number
-from diffbench.report.measured import value_and_half_width as value_and_half_width
-from diffbench.report.measured import with_interval as with_interval
+from diffbench.report.measured import Measured
 from diffbench.results import rows
 from diffbench.suite.gates import NFE
 from diffbench.suite.model_choice import AXES

@@ -16,7 +16,8 @@ from diffbench.document.words import slug
 from diffbench.report.drawn import Drawn
 from diffbench.report.findings import best_cell
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, models, title, unique, value_and_half_width
+from diffbench.report.frame import CellView, models, title, unique
+from diffbench.report.measured import value_and_half_width
 from diffbench.report.save import save, signatures_of
 from diffbench.report.style import quiet_spines, shorten
 from diffbench.report.themes import setting, tint

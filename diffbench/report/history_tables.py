@@ -8,7 +8,8 @@ from diffbench.comparison.history import History, Series, Step
 from diffbench.comparison.join import label
 from diffbench.comparison.replicates import Recipe
 from diffbench.document.words import counted
-from diffbench.report.frame import number, short_title, signed
+from diffbench.report.frame import short_title, signed
+from diffbench.report.measured import number
 from diffbench.report.tables import Entry, Table
 
 _COLUMNS = ("cell", "metric", "first", "last", "change", "clearest step", "at", "it is")

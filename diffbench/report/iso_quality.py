@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from diffbench.report.frame import Measured, number
+from diffbench.report.measured import Measured, number
 
 Standing = Literal["front", "open", "dominated"]
 

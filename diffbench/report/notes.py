@@ -8,8 +8,9 @@ from typing import Any
 from diffbench.document.words import counted
 from diffbench.report.convergence import solver_errors
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import CellView, number, title, unique
+from diffbench.report.frame import CellView, title, unique
 from diffbench.report.gaps import without_interval
+from diffbench.report.measured import number
 
 _INTERVAL = (
     "± is half of the 95% interval, from the spread over the generated images of one checkpoint; the reference "

@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 from diffbench.inert import printable
 from diffbench.report.answers import Curve, front_axis, levels, standings
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import (
-    SECONDS,
-    CellView,
-    Measured,
-    lower_is_better,
-    main_metric,
-    models,
-    number,
-    quality_metrics,
-    title,
-    with_interval,
-)
+from diffbench.report.frame import SECONDS, CellView, lower_is_better, main_metric, models, quality_metrics, title
 from diffbench.report.iso_quality import Needed, Standing, band, needed
+from diffbench.report.measured import Measured, number, with_interval
 from diffbench.report.sheets import QUALITIES, Quality, sheets
 from diffbench.report.style import looks
 from diffbench.store.kept import kept_trajectories

@@ -20,8 +20,9 @@ from diffbench.report.direct import label_levels
 from diffbench.report.drawn import Drawn
 from diffbench.report.figures import behind, floor_handle, floor_line, given_cells
 from diffbench.report.folder import RunFolder
-from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, number, title
+from diffbench.report.frame import SECONDS, CellView, lower_is_better, models, title
 from diffbench.report.layout import heading, metric_axis, metric_label, panels
+from diffbench.report.measured import number
 from diffbench.report.panels import by_scale
 from diffbench.report.save import Behind, save, signatures_of
 from diffbench.report.style import Look, legend, log_axis, looks, shorten

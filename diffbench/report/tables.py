@@ -12,20 +12,8 @@ from rich.text import Text
 from diffbench.columns import Columns
 from diffbench.inert import latex_entry, latex_text, markdown_text, printable
 from diffbench.report.findings import Best, Worse, best_per_budget
-from diffbench.report.frame import (
-    SECONDS,
-    CellView,
-    alike,
-    cells,
-    main_metric,
-    number,
-    quality_metrics,
-    scale,
-    short_title,
-    title,
-    with_interval,
-)
-from diffbench.report.measured import joined
+from diffbench.report.frame import SECONDS, CellView, cells, main_metric, quality_metrics, scale, short_title, title
+from diffbench.report.measured import alike, joined, number, with_interval
 from diffbench.report.panels import scale_labels
 
 TIE = "†"

@@ -216,11 +216,11 @@ def _outside(name: str, needed: bool) -> Finding:
 
 
 def _references(cards: Iterable[Card]) -> Iterator[Finding]:
-    folder = shipped.reference_models() / "references"
+    ours = [*shipped.references().values()]
     named = ((card.home, card.reference) for card in cards)
     own = {directory / name for directory, name in named if name is not None and name.endswith(".json")}
-    for path in (*sorted(folder.glob("*.json")), *sorted(own)):
-        advice = _AGAIN if path.parent == folder else "diffbench reference build makes it"
+    for path in (*ours, *sorted(own)):
+        advice = _AGAIN if path in ours else "diffbench reference build makes it"
         yield _attempt("references", path.stem, partial(_reference, path), advice)
 
 

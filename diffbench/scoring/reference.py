@@ -162,11 +162,10 @@ def load_reference(name: str) -> Reference:
     Raises:
         ReferenceDataError: no such reference, or its files are corrupt or contradict each other.
     """
-    folder = shipped.reference_models() / "references"
-    known = sorted(path.stem for path in folder.glob("*.json"))
+    known = shipped.references()
     if name not in known:
         raise ReferenceDataError(f"no reference {name!r}: known are {', '.join(known) or 'none'}")
-    return read_reference(folder / f"{name}.json")
+    return read_reference(known[name])
 
 
 def require_regular(path: Path) -> None:

@@ -87,7 +87,7 @@ def describe_run(folder: Path) -> Description:
 
 def _run_of_objects(folder: Path) -> Description:
     """A run whose suite names models or samplers that are not here; its suite file has their ids."""
-    said = read_document(folder / "suite.yaml").value
+    said = read_document(suite_file(folder)).value
     said = said if isinstance(said, dict) else {}
     ids = {axis: [str(one["id"]) for one in said.get(axis) or () if isinstance(one, dict) and "id" in one]
            for axis in ("models", "samplers")}  # fmt: skip

@@ -26,11 +26,9 @@ def card_faults(card: Card) -> Iterable[tuple[str, str]]:
             yield "extractor", f"{said}, as those of {card.name} are"
     if card.reference is None or card.missing is not None:
         return
-    shipped_ones = shipped.reference_models() / "references"
     if not card.reference.endswith(".json"):
-        names = sorted(path.stem for path in shipped_ones.glob("*.json"))
-        if card.reference not in names:
-            yield "reference", f"{unknown('reference', card.reference, names)}; one of your own ends in .json"
+        if card.reference not in (known := shipped.references()):
+            yield "reference", f"{unknown('reference', card.reference, known)}; one of your own ends in .json"
         return
     for path in (card.home / card.reference, (card.home / card.reference).with_suffix(".safetensors")):
         if not path.is_file():

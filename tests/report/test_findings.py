@@ -9,8 +9,9 @@ from made_runs import made_run
 from diffbench.report.content import _rule, content
 from diffbench.report.findings import Best, agreements, best_cell, best_per_budget, overlap
 from diffbench.report.folder import RunFolder, open_run
-from diffbench.report.frame import CellView, Measured
+from diffbench.report.frame import CellView
 from diffbench.report.html import render_markdown
+from diffbench.report.measured import Measured
 from diffbench.report.notebook import as_html
 from diffbench.report.pareto import front
 from diffbench.report.tables import best_table, results_table

@@ -7,16 +7,8 @@ from diffbench.comparison.paired import Difference
 from diffbench.document.words import slug
 from diffbench.inert import printable
 from diffbench.report.folder import open_run
-from diffbench.report.frame import (
-    Measured,
-    alike,
-    main_metric,
-    number,
-    short_title,
-    signed,
-    value_and_half_width,
-    with_interval,
-)
+from diffbench.report.frame import main_metric, short_title, signed
+from diffbench.report.measured import Measured, alike, number, value_and_half_width, with_interval
 from diffbench.report.style import looks
 
 

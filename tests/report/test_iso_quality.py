@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from diffbench.report.answers import curves
 from diffbench.report.folder import open_run
-from diffbench.report.frame import Measured
 from diffbench.report.iso_figure import iso_quality
 from diffbench.report.iso_quality import Point, band, needed, standing, targets
+from diffbench.report.measured import Measured
 from diffbench.report.themes import style
 
 
